@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_CLOCK_H
+#define BASE_CLOCK_H
+
+/*
+ * Times. A moment is int64_t nanoseconds since 1970-01-01T00:00:00Z (good to
+ * the year 2262); file times outside that keep seconds and nanoseconds apart.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define CLOCK_SECOND INT64_C(1000000000)
+
+/* Now by the host's clock (CLOCK_REALTIME). */
+int64_t clock_now(void);
+/* A clock that only goes forward, for durations and deadlines, in ns. */
+int64_t clock_monotonic(void);
+
+enum { CLOCK_TEXT_MAX = 40 };
+/* "2024-01-15T14:30:41.000000000Z" */
+void clock_rfc3339(int64_t t, char dst[static CLOCK_TEXT_MAX]);
+/* "2024-01-15T14:30" */
+void clock_minute_name(int64_t t, char dst[static CLOCK_TEXT_MAX]);
+/* "2024-01-15T14:30:41" */
+void clock_second_name(int64_t t, char dst[static CLOCK_TEXT_MAX]);
+/* "20240115T143041Z" */
+void clock_compact_name(int64_t t, char dst[static CLOCK_TEXT_MAX]);
+
+/*
+ * Parses an ISO 8601 time or date as users type it: YYYY-MM-DD, with T or a
+ * space and HH:MM[:SS[.frac]], optional Z or +HH:MM / +HHMM / -HH:MM; or the compact
+ * YYYYMMDDTHHMMSS[Z] and YYYYMMDD. UTC unless an offset is given. *ret_first is the moment
+ * named, *ret_last the last nanosecond of what was named (end of that day,
+ * minute or second). False when it is no such text.
+ */
+bool clock_parse(const char *text, int64_t *ret_first, int64_t *ret_last);
+
+/* "10s", "10m", "2h", "7d", "1w", "500ms", or plain seconds. False when it is none, negative or too large. */
+bool clock_parse_duration(const char *text, int64_t *ret_ns);
+/* "3 h 20 min", "41 s": for people. */
+void clock_human_duration(int64_t ns, char dst[static CLOCK_TEXT_MAX]);
+
+#endif

@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_FILEIO_H
+#define BASE_FILEIO_H
+
+/*
+ * Files of this host: whole reads and writes, retried on EINTR and short
+ * counts, with errors that name the path. `path` in these calls is only for
+ * messages where an fd is given. All may block on disk.
+ */
+
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/buf.h"
+#include "base/error.h"
+
+/* Reads up to `len` bytes at the position; *ret_len < len only at the end of file. */
+int fileio_read(int fd, const char *path, void *dst, size_t len, size_t *ret_len, struct error *err);
+int fileio_pread(int fd, const char *path, void *dst, size_t len, uint64_t off, size_t *ret_len, struct error *err);
+int fileio_write(int fd, const char *path, const void *src, size_t len, struct error *err);
+int fileio_pwrite(int fd, const char *path, const void *src, size_t len, uint64_t off, struct error *err);
+/* The whole file, at most `max` bytes (more is ERR_USAGE). */
+int fileio_slurp(const char *path, size_t max, struct buf *ret, struct error *err);
+/* Creates `path` anew with `mode`, writes, fsyncs, and fsyncs its folder. ERR_EXISTS when it is there. */
+int fileio_create(const char *path, mode_t mode, const void *data, size_t len, struct error *err);
+/* mkdir -p with `mode` for each folder made. */
+int fileio_mkdirs(const char *path, mode_t mode, struct error *err);
+int fileio_fsync_dir(const char *path, struct error *err);
+/* An unnamed file in `dir` (O_TMPFILE, else create and unlink), close-on-exec. */
+int fileio_tmpfile(const char *dir, int *ret_fd, struct error *err);
+/* $TMPDIR, else /var/tmp where writable, else /tmp. */
+const char *fileio_tmpdir(void);
+
+/* $XDG_CACHE_HOME/drfs, else ~/.cache/drfs, for root without that variable /var/cache/drfs. Caller frees; NULL without memory. */
+char *fileio_cache_dir(void);
+/* Likewise XDG_STATE_HOME, ~/.local/state/drfs, /var/lib/drfs. */
+char *fileio_state_dir(void);
+/* Likewise $XDG_RUNTIME_DIR/drfs, for root /run/drfs, else a 0700 folder under /tmp named for the user. */
+char *fileio_runtime_dir(void);
+/* asprintf that returns NULL without memory. Caller frees. */
+char *fileio_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+
+#endif

@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_LOG_H
+#define BASE_LOG_H
+
+/*
+ * One line an event. Levels as in syslog. Where it goes: the journal's native
+ * prefix ("<3>text") when stderr is the journal ($JOURNAL_STREAM names it),
+ * else stderr with "drfs: " and, from -v on, the time. A struct log is made
+ * once by the tool, handed down by pointer, and may be used by all threads;
+ * a NULL log drops everything. Libraries log only what a returned error could
+ * not carry (a retry that worked, a catalog rebuilt, one file skipped);
+ * errors are returned, and logged once by whoever stops their way up.
+ * Control characters in messages are written as \xNN, so a line is a line.
+ */
+
+#include "base/error.h"
+
+enum log_level {
+	LOG_LEVEL_ERROR = 3,
+	LOG_LEVEL_WARN = 4,
+	LOG_LEVEL_NOTICE = 5, /* default */
+	LOG_LEVEL_INFO = 6,   /* -v */
+	LOG_LEVEL_DEBUG = 7,  /* -v -v */
+};
+
+struct log;
+
+/* A log to file descriptor `fd` (borrowed; 2 as a rule) that shows `level` and what is graver. NULL without memory. */
+struct log *log_new(int fd, enum log_level level);
+void log_free(struct log *log);
+void log_set_level(struct log *log, enum log_level level);
+enum log_level log_get_level(const struct log *log);
+/* After the daemon lost its terminal: go on to `fd`; fd -1 means syslog(3). */
+void log_redirect(struct log *log, int fd);
+/* Lines are also handed to `fn` (which must not log). For tests and for the mount's status. */
+void log_tee(struct log *log, void (*fn)(void *arg, enum log_level level, const char *line), void *arg);
+
+void log_error(struct log *log, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void log_warn(struct log *log, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void log_notice(struct log *log, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void log_info(struct log *log, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+void log_debug(struct log *log, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+#endif

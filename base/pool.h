@@ -1,0 +1,44 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_POOL_H
+#define BASE_POOL_H
+
+/*
+ * A worker pool with a bounded queue, and groups to wait for.
+ *
+ * pool_submit() blocks while the queue is full: that is how memory stays
+ * bounded. Jobs begin in the order they were submitted. A job must not call
+ * pool_submit() on its own pool (it could wait for itself); it may call
+ * pool_try_submit(). Threads have all signals blocked. Thread-safe.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "base/error.h"
+
+struct pool;
+typedef void pool_fn(void *arg);
+
+/* `threads` 0: one a core that this process may use. `depth`: jobs waiting at most (0: 2 a thread). */
+int pool_new(unsigned threads, size_t depth, const char *name, struct pool **ret_pool, struct error *err);
+/* Runs what was submitted to its end, then stops the threads. NULL is a no-op. */
+void pool_free(struct pool *pool);
+void pool_submit(struct pool *pool, pool_fn *fn, void *arg);
+/* False when the queue is full. */
+bool pool_try_submit(struct pool *pool, pool_fn *fn, void *arg);
+unsigned pool_threads(const struct pool *pool);
+/* Cores that this process may run on (its affinity mask and cgroup quota), at least 1. */
+unsigned pool_cores(void);
+
+/* Counts work that is outstanding; embed it, pool_group_init() it. */
+struct pool_group {
+	void *impl;
+};
+int pool_group_init(struct pool_group *group, struct error *err);
+void pool_group_release(struct pool_group *group);
+void pool_group_add(struct pool_group *group);
+void pool_group_done(struct pool_group *group);
+/* Blocks until as many done as add. */
+void pool_group_wait(struct pool_group *group);
+
+#endif

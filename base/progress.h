@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef BASE_PROGRESS_H
+#define BASE_PROGRESS_H
+
+/*
+ * How far a long run is: bytes, items, rate and time left. On a terminal one
+ * line is redrawn five times a second by a thread of its own; elsewhere a
+ * plain line every 30 s; nothing when quiet. Counters may be added to by any
+ * thread. A NULL progress does nothing.
+ */
+
+#include <stdbool.h>
+#include <stdint.h>
+
+struct progress;
+
+/* `verb` as "backing up"; drawn on `fd` (2 as a rule). NULL when quiet or without memory. */
+struct progress *progress_new(int fd, const char *verb, bool quiet);
+void progress_free(struct progress *p); /* clears its line */
+/* Totals as far as they are known; 0: unknown, then no time left is shown. */
+void progress_total(struct progress *p, uint64_t bytes, uint64_t items);
+void progress_add(struct progress *p, uint64_t bytes, uint64_t items);
+
+/* "1.4 GiB", "512 B". */
+enum { PROGRESS_TEXT_MAX = 32 };
+void progress_human_bytes(uint64_t bytes, char dst[static PROGRESS_TEXT_MAX]);
+
+#endif
