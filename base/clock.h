@@ -30,8 +30,8 @@ void clock_compact_name(int64_t t, char dst[static CLOCK_TEXT_MAX]);
 
 /*
  * Parses an ISO 8601 time or date as users type it: YYYY-MM-DD, with T or a
- * space and HH:MM[:SS[.frac]], optional Z or +HH:MM / +HHMM / -HH:MM; or the compact
- * YYYYMMDDTHHMMSS[Z] and YYYYMMDD. UTC unless an offset is given. *ret_first is the moment
+ * space and HH:MM[:SS[.frac]], optional Z or an offset (+HH:MM, +HHMM, +HH, or with a minus); or the
+ * compact YYYYMMDDTHHMMSS[Z] and YYYYMMDD. UTC unless an offset is given. *ret_first is the moment
  * named, *ret_last the last nanosecond of what was named (end of that day,
  * minute or second). False when it is no such text.
  */

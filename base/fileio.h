@@ -21,7 +21,10 @@ int fileio_write(int fd, const char *path, const void *src, size_t len, struct e
 int fileio_pwrite(int fd, const char *path, const void *src, size_t len, uint64_t off, struct error *err);
 /* The whole file, at most `max` bytes (more is ERR_USAGE). */
 int fileio_slurp(const char *path, size_t max, struct buf *ret, struct error *err);
-/* Creates `path` anew with `mode`, writes, fsyncs, and fsyncs its folder. ERR_EXISTS when it is there. */
+/*
+ * Creates `path` anew with `mode` (less the umask), writes, fsyncs, and fsyncs its folder. ERR_EXISTS when it is
+ * there. The name appears with all of the content or not at all.
+ */
 int fileio_create(const char *path, mode_t mode, const void *data, size_t len, struct error *err);
 /* mkdir -p with `mode` for each folder made. */
 int fileio_mkdirs(const char *path, mode_t mode, struct error *err);
@@ -35,7 +38,7 @@ const char *fileio_tmpdir(void);
 char *fileio_cache_dir(void);
 /* Likewise XDG_STATE_HOME, ~/.local/state/drfs, /var/lib/drfs. */
 char *fileio_state_dir(void);
-/* Likewise $XDG_RUNTIME_DIR/drfs, for root /run/drfs, else a 0700 folder under /tmp named for the user. */
+/* Likewise $XDG_RUNTIME_DIR/drfs, for root /run/drfs, else a 0700 folder under /tmp named for the user, which is made here; NULL also where that name is someone else's. */
 char *fileio_runtime_dir(void);
 /* asprintf that returns NULL without memory. Caller frees. */
 char *fileio_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -10,8 +10,10 @@
 
 /* Writes 2*len digits and a NUL to dst. */
 void hex_encode(const uint8_t *src, size_t len, char *dst);
-/* Exactly 2*len digits, lower case only. */
+/* `src` is a C string of exactly 2*len digits, lower case only. */
 bool hex_decode(const char *src, size_t len, uint8_t *dst);
+/* The length of the valid UTF-8 sequence at the start of src (1 to 4), or 0 when there is none. */
+size_t hex_utf8_length(const void *src, size_t len);
 /* A file name or message for people: bytes outside printable UTF-8 become \xNN. Caller frees; NULL without memory. */
 char *hex_printable(const void *src, size_t len);
 /* As hex_printable(), into dst of cap bytes, cut if longer. Returns dst. */

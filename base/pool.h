@@ -29,6 +29,8 @@ bool pool_try_submit(struct pool *pool, pool_fn *fn, void *arg);
 unsigned pool_threads(const struct pool *pool);
 /* Cores that this process may run on (its affinity mask and cgroup quota), at least 1. */
 unsigned pool_cores(void);
+/* The cores that the text of a cgroup's cpu.max allows, rounded up; 65536 where it sets no limit. */
+unsigned pool_quota_cores(const char *cpu_max);
 
 /* Counts work that is outstanding; embed it, pool_group_init() it. */
 struct pool_group {
