@@ -60,8 +60,9 @@ struct conf {
  * (by `path` or DRFS_CONFIG) and is not there is ERR_USAGE.
  */
 int conf_load(const char *path, struct log *log, struct conf **ret_conf, struct error *err);
+/* NULL is a no-op. */
 void conf_free(struct conf *conf);
-/* The dataset's section, else the defaults. Borrowed; never NULL. */
+/* The dataset's section, else the defaults (whose name is NULL). Borrowed; never NULL. `conf` may be NULL. */
 const struct conf_dataset *conf_dataset(const struct conf *conf, const char *name);
 /* "10G", "256M", "1Ti", "4096": bytes (K, M, G, T are powers of 1024). */
 bool conf_parse_size(const char *text, uint64_t *ret_bytes);

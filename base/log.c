@@ -20,6 +20,7 @@ enum { TEXT_MAX = 2048, LINE_MAX_BYTES = TEXT_MAX * 4 + 64 };
 struct log_target {
 	int fd; /* -1: syslog */
 	bool is_journal;
+	bool is_terminal;
 	void (*tee)(void *arg, enum log_level level, const char *line);
 	void *tee_arg;
 };
@@ -42,6 +43,20 @@ static bool fd_is_journal(int fd)
 	return st.st_dev == dev && st.st_ino == ino;
 }
 
+/* On a terminal the line of a progress is wiped before a message takes its place. */
+static bool fd_is_terminal(int fd)
+{
+	const char *term = getenv("TERM");
+	return fd >= 0 && isatty(fd) == 1 && term && strcmp(term, "dumb") != 0;
+}
+
+static void target_set(struct log_target *target, int fd)
+{
+	target->fd = fd;
+	target->is_journal = fd_is_journal(fd);
+	target->is_terminal = fd_is_terminal(fd);
+}
+
 struct log *log_new(int fd, enum log_level level)
 {
 	struct log *log = calloc(1, sizeof(*log));
@@ -52,8 +67,7 @@ struct log *log_new(int fd, enum log_level level)
 		return NULL;
 	}
 	atomic_init(&log->level, (int)level);
-	log->target.fd = fd;
-	log->target.is_journal = fd_is_journal(fd);
+	target_set(&log->target, fd);
 	return log;
 }
 
@@ -81,8 +95,7 @@ void log_redirect(struct log *log, int fd)
 	if (!log)
 		return;
 	(void)pthread_mutex_lock(&log->lock);
-	log->target.fd = fd;
-	log->target.is_journal = fd_is_journal(fd);
+	target_set(&log->target, fd);
 	(void)pthread_mutex_unlock(&log->lock);
 }
 
@@ -127,7 +140,8 @@ static void log_emit(const struct log *log, const struct log_target *to, enum lo
 	if (to->is_journal)
 		n = snprintf(line, sizeof(line), "<%d>%s\n", (int)level, text);
 	else
-		n = snprintf(line, sizeof(line), "drfs: %s%s%s\n", now, severity, text);
+		n = snprintf(
+			line, sizeof(line), "%sdrfs: %s%s%s\n", to->is_terminal ? "\r\x1b[K" : "", now, severity, text);
 	if (n > 0)
 		write_line(to->fd, line, (size_t)n < sizeof(line) ? (size_t)n : sizeof(line) - 1);
 }

@@ -10,6 +10,7 @@
  */
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <stdint.h>
 
 struct progress;
@@ -21,7 +22,18 @@ void progress_free(struct progress *p); /* clears its line */
 void progress_total(struct progress *p, uint64_t bytes, uint64_t items);
 void progress_add(struct progress *p, uint64_t bytes, uint64_t items);
 
-/* "1.4 GiB", "512 B". */
+/* What a line is made of; totals 0: unknown, rate 0: nothing can be said about the time left. */
+struct progress_state {
+	uint64_t bytes;
+	uint64_t items;
+	uint64_t total_bytes;
+	uint64_t total_items;
+	uint64_t bytes_per_second;
+};
+/* The line as it is shown, without a newline, cut to `cap`: "1.0 GiB of 4.0 GiB (25 %), 3 of 9 items, …". */
+void progress_line(const char *verb, const struct progress_state *state, char *dst, size_t cap);
+
+/* "1.4 GiB", "512 B": rounded down. */
 enum { PROGRESS_TEXT_MAX = 32 };
 void progress_human_bytes(uint64_t bytes, char dst[static PROGRESS_TEXT_MAX]);
 
