@@ -45,8 +45,6 @@ void writer_submit(struct writer *w, struct writer_buffer *b, writer_done_fn *do
 
 /* Tree nodes go to packs of their own. Belongs to the writer; for tree_builder_new(). */
 struct node_sink *writer_node_sink(struct writer *w);
-/* A node known to exist (of the previous snapshot): the sink recognises it without asking the catalog. */
-void writer_know_node(struct writer *w, const struct chunk_ref *ref);
 
 /* Waits for all chunks, closes packs, waits until they are acknowledged, puts the last segments. Then a snapshot may name it all. */
 int writer_finish(struct writer *w, struct error *err);
