@@ -30,6 +30,7 @@ struct repo_config {
 	uint8_t salt[16];                         /* of every passphrase slot */
 	uint32_t argon_passes, argon_kib;         /* bounded when read: 1..16, 8 MiB..1 GiB */
 	struct id hash_of_config;                 /* BLAKE2b-256 over the whole object; not stored in it */
+	uint64_t ro_unknown;                      /* ro-compat flags that this version does not know: see repo_may_write() */
 };
 
 enum slot_kind { SLOT_PASSPHRASE = 1, SLOT_KEY_FILE = 2, SLOT_PUBLIC = 3 };
@@ -133,6 +134,14 @@ int repo_key_remove(struct repo *repo, const struct id *slot, bool force, struct
 int repo_key_file_read(const char *path, uint8_t ret_key[static 32], struct error *err);
 /* Makes one, 0600, fsynced. ERR_EXISTS when the file is there. */
 int repo_key_file_make(const char *path, uint8_t ret_key[static 32], struct error *err);
+
+/*
+ * Drops the card of a revoked slot, after which repo_slot() does not find it. One's own card stays in repo->own.
+ * Like repo_reload_slots(), not while other threads use repo->slots.
+ */
+void repo_revoke(struct repo *repo, const struct id *slot);
+/* ERR_UNSUPPORTED when a newer drfs marked the repository so that this one may read it but not write. */
+int repo_may_write(const struct repo *repo, struct error *err);
 
 /* The wrapping key of a generation; NULL when this slot has it not. */
 const struct wrap_key *repo_wrap_key(const struct repo *repo, uint32_t generation);
