@@ -118,7 +118,7 @@ static int create(struct put *p)
 
 	if (!atomic_load(&p->f->named)) {
 		p->fd = store_file_openat(p->dir, ".", O_TMPFILE | O_RDWR, 0600);
-		if (p->fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL && errno != ENOENT))
+		if (p->fd >= 0 || (errno != EOPNOTSUPP && errno != EISDIR && errno != EINVAL))
 			return p->fd;
 		atomic_store(&p->f->named, true);
 	}
@@ -357,7 +357,7 @@ int store_file_tmpfile(struct store *store, const char *name, int *ret_fd, struc
 	if (fd >= 0 && fchmod(fd, OFFERED_MODE) < 0) {
 		close(fd);
 		fd = -1;
-	} else if (fd < 0 && e != EOPNOTSUPP && e != EISDIR && e != EINVAL && e != ENOENT) {
+	} else if (fd < 0 && e != EOPNOTSUPP && e != EISDIR && e != EINVAL) {
 		return store_file_errno(f, e, "make room for", name, err);
 	}
 	*ret_fd = fd;
