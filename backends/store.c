@@ -77,7 +77,7 @@ int store_get_all(struct store *store, const struct store_call *call, const char
 	/* One byte more than may be there, so that a full read shows that there is more. */
 	size_t first = max < FIRST_READ ? max + 1 : FIRST_READ;
 	uint64_t size;
-	bool full;
+	bool full = false;
 
 	buf_clear(ret);
 	int rc = get_more(store, call, name, first, ret, &full, err);
