@@ -23,8 +23,12 @@
  * caller may go on with catalog_make_private(), which turns this handle to a fresh
  * private catalog. Lookups that fail return an error, never a wrong row.
  *
- * The SQL is written once, in catalog.c, in what SQLite and PostgreSQL both
- * take; a driver (sql.h) opens, prepares, runs and reads rows.
+ * A row of a chunk, pack or object carries a digest; one that was damaged is
+ * ERR_CORRUPT, and the file is begun anew at the next opening. A handle must
+ * not be carried across fork(): open it afterwards.
+ *
+ * The SQL is written once, in catalog_sql.c, in what SQLite and PostgreSQL
+ * both take; a driver (sql.h) opens, prepares, runs and reads rows.
  */
 
 #include <stdbool.h>
@@ -89,13 +93,16 @@ int catalog_reset(struct catalog *catalog, struct error *err);
 /* Goes on with an empty private catalog, after a failure. Lookups in other threads see one or the other. */
 int catalog_make_private(struct catalog *catalog, struct error *err);
 
-/* Takes a segment in, in one transaction; a segment taken in before is success. */
+/*
+ * Takes a segment in, in one transaction; a segment taken in before is success. Each chunk's pack must be listed in the
+ * segment or be known from before, else ERR_USAGE; of one pack's keys the newest generation's stays.
+ */
 int catalog_segment_add(struct catalog *catalog, const struct catalog_segment *segment, struct error *err);
 /* Notes that a segment was seen without rows of its own (its inputs were all taken in already). */
 int catalog_segment_note(struct catalog *catalog, const uint8_t id[static CATALOG_ID_LEN], struct error *err);
 /* Forgets that it was seen; its rows stay. */
 int catalog_segment_forget(struct catalog *catalog, const uint8_t id[static CATALOG_ID_LEN], struct error *err);
-/* Calls fn for each segment seen, in the order of ids; non-zero stops and is returned. fn must not call the catalog. */
+/* Calls fn for each segment seen, in the order of ids; non-zero stops and is returned. No lock is held meanwhile. */
 int catalog_segments(struct catalog *catalog, int (*fn)(void *arg, const uint8_t *id), void *arg, struct error *err);
 /* Any copy of the chunk in that domain, smallest depth first. ERR_NOT_FOUND: not known. */
 int catalog_chunk_find(struct catalog *catalog, uint64_t domain, const uint8_t id[static CATALOG_ID_LEN],
@@ -113,6 +120,7 @@ int catalog_counts(struct catalog *catalog, struct catalog_counts *ret_counts, s
 
 /* Small objects (at most 1 MiB) by name, as the store holds them. Losing one is no loss: put may quietly do nothing. */
 int catalog_object_put(struct catalog *catalog, const char *name, const void *data, size_t len, struct error *err);
+/* Replaces what `ret` holds. ERR_NOT_FOUND: there is none. */
 int catalog_object_get(struct catalog *catalog, const char *name, struct buf *ret, struct error *err);
 /* Drops the objects under `prefix` that `keep` says false for. */
 int catalog_objects_sweep(struct catalog *catalog, const char *prefix, bool (*keep)(void *arg, const char *name),
