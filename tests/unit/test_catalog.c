@@ -1,0 +1,528 @@
+/* SPDX-License-Identifier: MIT */
+
+/* The catalog on SQLite: the conformance suite, kept and private, and what happens to folders and files. */
+
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <sqlite3.h>
+#include <stdarg.h>
+#include <stdatomic.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/checked.h"
+#include "tests/unit/catalog_conformance.h"
+#include "tests/unit/catalog_folder.h"
+
+static const uint8_t other_repository[16] = "another one....";
+
+static int set_up(void **state)
+{
+	*state = folder_new();
+	return 0;
+}
+
+static int tear_down(void **state)
+{
+	folder_free(*state);
+	return 0;
+}
+
+/* --- where it lies --- */
+
+static void test_open__folder_and_file_are_for_their_owner_alone(void **state)
+{
+	struct folder *folder = *state;
+	struct stat st;
+	mode_t mask = umask(0);
+	struct catalog *catalog = folder_open(folder);
+	umask(mask);
+	assert_int_equal(add_made(catalog, 1, 0, 0, 10, NULL), 0);
+	static const char *const names[] = {
+		"catalog.sqlite", "catalog.sqlite-wal", "catalog.sqlite-shm", "catalog.lock"};
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		assert_int_equal(stat(folder_file(folder, names[i]), &st), 0);
+		assert_int_equal(st.st_mode & 07777, 0600);
+	}
+	assert_int_equal(stat(folder->dir, &st), 0);
+	assert_int_equal(st.st_mode & 07777, 0700);
+	assert_int_equal(folder->warnings, 0);
+	catalog_close(catalog);
+}
+
+static void test_open__relative_folder_survives_a_change_of_directory(void **state)
+{
+	struct folder *folder = *state;
+	int here = open(".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_int_equal(chdir(folder->path), 0);
+	struct catalog *catalog = folder_open_at(folder, "file:cache?x", NULL);
+	assert_int_equal(chdir("/"), 0);
+	assert_int_equal(catalog_state(catalog), CATALOG_NEW);
+	assert_int_equal(add_made(catalog, 1, 0, 0, 10, NULL), 0);
+	assert_int_equal(find_made(catalog, 0, 3), 1);
+	catalog_close(catalog);
+	assert_int_equal(fchdir(here), 0);
+	close(here);
+	char name[160];
+	snprintf(name, sizeof(name), "%s/file:cache?x/catalog.sqlite", folder->path);
+	assert_int_equal(access(name, F_OK), 0);
+}
+
+static void assert_works_privately(struct folder *folder, const char *dir)
+{
+	struct catalog *catalog = folder_open_at(folder, dir, NULL);
+	assert_int_equal(catalog_state(catalog), CATALOG_PRIVATE);
+	assert_int_equal(folder->warnings, 1);
+	assert_non_null(strstr(folder->last, "going on with a temporary one"));
+	assert_int_equal(add_made(catalog, 1, 0, 0, 1000, NULL), 0);
+	assert_int_equal(find_made(catalog, 0, 999), 1);
+	catalog_close(catalog);
+}
+
+static void test_open__folder_that_cannot_be_made_gives_a_private_catalog(void **state)
+{
+	struct folder *folder = *state;
+	char under[200];
+	catalog_close(folder_open(folder));
+	snprintf(under, sizeof(under), "%s/sub", folder_file(folder, "catalog.sqlite"));
+	assert_works_privately(folder, under);
+	assert_works_privately(folder, "/proc/drfs");
+}
+
+static void test_open__no_folder_is_private_without_a_word(void **state)
+{
+	struct folder *folder = *state;
+	struct catalog *catalog = NULL;
+	const struct catalog_options options = {.repository = test_repository, .log = folder->log};
+	assert_int_equal(catalog_open(&options, &catalog, NULL), 0);
+	assert_int_equal(catalog_state(catalog), CATALOG_PRIVATE);
+	assert_int_equal(folder->warnings, 0);
+	catalog_close(catalog);
+}
+
+static void test_open__private_catalog_falls_back_on_memory(void **state)
+{
+	struct folder *folder = *state;
+	char *before = getenv("TMPDIR") ? strdup(getenv("TMPDIR")) : NULL;
+	setenv("TMPDIR", "/proc", 1);
+	assert_works_privately(folder, "/proc/drfs");
+	if (before)
+		setenv("TMPDIR", before, 1);
+	else
+		unsetenv("TMPDIR");
+	free(before);
+}
+
+/* A file system of its own at folder->path/fs; false where that is not permitted. */
+static bool mount_small(struct folder *folder, const char *options, char dst[static 160])
+{
+	snprintf(dst, 160, "%s/fs", folder->path);
+	assert_int_equal(mkdir(dst, 0700), 0);
+	if (unshare(CLONE_NEWNS) != 0 || mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) != 0)
+		return false;
+	return mount("drfs-test", dst, "tmpfs", 0, options) == 0;
+}
+
+static void test_open__read_only_folder_gives_a_private_catalog(void **state)
+{
+	struct folder *folder = *state;
+	char fs[160];
+	if (!mount_small(folder, "size=4m", fs))
+		skip();
+	struct catalog *catalog = folder_open_at(folder, fs, NULL);
+	assert_int_equal(catalog_state(catalog), CATALOG_NEW);
+	catalog_close(catalog);
+	assert_int_equal(mount(NULL, fs, NULL, MS_REMOUNT | MS_RDONLY, NULL), 0);
+	assert_works_privately(folder, fs);
+	assert_int_equal(umount(fs), 0);
+}
+
+static void fill_up(const char *fs)
+{
+	char name[200], block[4096] = {1};
+	snprintf(name, sizeof(name), "%s/filler", fs);
+	int fd = open(name, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	assert_true(fd >= 0);
+	while (write(fd, block, sizeof(block)) > 0)
+		;
+	assert_int_equal(errno, ENOSPC);
+	close(fd);
+}
+
+static void test_open__full_folder_gives_a_private_catalog(void **state)
+{
+	struct folder *folder = *state;
+	char fs[160];
+	if (!mount_small(folder, "size=1m", fs))
+		skip();
+	fill_up(fs);
+	assert_works_privately(folder, fs);
+	assert_int_equal(umount(fs), 0);
+}
+
+static void test_segment_add__disk_that_runs_full_is_told_and_lookups_go_on(void **state)
+{
+	struct folder *folder = *state;
+	struct error err = ERROR_INIT;
+	char fs[160];
+	if (!mount_small(folder, "size=3m", fs))
+		skip();
+	struct catalog *catalog = folder_open_at(folder, fs, NULL);
+	assert_int_equal(add_made(catalog, 1, 0, 0, 500, NULL), 0);
+	assert_int_equal(add_made(catalog, 2, 0, 100000, 50000, &err), ERR_NO_SPACE);
+	assert_int_equal(find_made(catalog, 0, 499), 1);
+	assert_int_equal(find_made(catalog, 0, 100000), 0);
+	assert_int_equal(catalog_make_private(catalog, NULL), 0);
+	assert_int_equal(add_made(catalog, 2, 0, 100000, 50000, NULL), 0);
+	assert_int_equal(find_made(catalog, 0, 149999), 1);
+	catalog_close(catalog);
+	catalog = folder_open_at(folder, fs, NULL);
+	assert_int_equal(find_made(catalog, 0, 499), catalog_state(catalog) == CATALOG_KEPT);
+	catalog_close(catalog);
+	assert_int_equal(umount(fs), 0);
+}
+
+/* --- damage --- */
+
+/* Opens what must not be usable: begun anew, the old one kept as `.damaged`, and said so. */
+static void assert_begins_anew(struct folder *folder, const uint8_t *repository)
+{
+	struct buf before = {0}, aside = {0};
+	folder_slurp(folder, "catalog.sqlite", &before);
+	struct catalog *catalog = folder_open_at(folder, NULL, repository);
+	assert_int_equal(catalog_state(catalog), CATALOG_NEW);
+	assert_int_equal(folder->warnings, 1);
+	assert_non_null(strstr(folder->last, "begun anew"));
+	assert_int_equal(find_made(catalog, 0, 1), 0);
+	assert_int_equal(add_made(catalog, 1, 0, 0, 100, NULL), 0);
+	assert_int_equal(find_made(catalog, 0, 1), 1);
+	catalog_close(catalog);
+	folder_slurp(folder, "catalog.sqlite.damaged", &aside);
+	assert_true(aside.len >= before.len);
+	catalog = folder_open_at(folder, NULL, repository);
+	assert_int_equal(catalog_state(catalog), CATALOG_KEPT);
+	assert_int_equal(folder->warnings, 0);
+	assert_int_equal(find_made(catalog, 0, 1), 1);
+	catalog_close(catalog);
+	buf_release(&before);
+	buf_release(&aside);
+}
+
+static void make_kept(struct folder *folder, size_t chunks)
+{
+	struct catalog *catalog = folder_open(folder);
+	assert_int_equal(add_made(catalog, 1, 0, 0, chunks, NULL), 0);
+	assert_int_equal(catalog_object_put(catalog, "keys/1", "object", 6, NULL), 0);
+	catalog_close(catalog);
+}
+
+static void test_open__random_bytes_are_moved_aside(void **state)
+{
+	struct folder *folder = *state;
+	uint8_t noise[20000];
+	make_kept(folder, 100);
+	/* Twice: the second one takes the first one's place. */
+	for (uint64_t round = 0; round < 2; round++) {
+		for (size_t i = 0; i < sizeof(noise) - CATALOG_ID_LEN; i += CATALOG_ID_LEN)
+			made_id('x', i + round, noise + i);
+		folder_write(folder, "catalog.sqlite", noise, sizeof(noise) - 1000 * round);
+		assert_begins_anew(folder, NULL);
+	}
+}
+
+static void test_open__text_file_is_moved_aside(void **state)
+{
+	struct folder *folder = *state;
+	make_kept(folder, 100);
+	folder_write(folder, "catalog.sqlite", "hello\n", 6);
+	assert_begins_anew(folder, NULL);
+}
+
+static void test_open__another_repositorys_catalog_is_never_used(void **state)
+{
+	struct folder *folder = *state;
+	make_kept(folder, 100);
+	assert_begins_anew(folder, other_repository);
+}
+
+static void run_sql(const struct folder *folder, const char *text)
+{
+	sqlite3 *db;
+	assert_int_equal(sqlite3_open(folder_file(folder, "catalog.sqlite"), &db), SQLITE_OK);
+	assert_int_equal(sqlite3_exec(db, text, NULL, NULL, NULL), SQLITE_OK);
+	assert_int_equal(sqlite3_close(db), SQLITE_OK);
+}
+
+static void test_open__another_version_is_begun_anew(void **state)
+{
+	struct folder *folder = *state;
+	make_kept(folder, 100);
+	run_sql(folder, "UPDATE meta SET value = x'39' WHERE name = CAST('version' AS BLOB)");
+	assert_begins_anew(folder, NULL);
+}
+
+static void test_open__a_table_of_another_shape_is_begun_anew(void **state)
+{
+	struct folder *folder = *state;
+	make_kept(folder, 100);
+	run_sql(folder, "ALTER TABLE chunks RENAME COLUMN place TO elsewhere");
+	assert_begins_anew(folder, NULL);
+	run_sql(folder, "DROP TABLE objects");
+	assert_begins_anew(folder, NULL);
+	catalog_close(folder_open(folder));
+	assert_int_equal(unlink(folder_file(folder, "catalog.sqlite")), 0);
+	run_sql(folder, "CREATE TABLE chunks (a, b)");
+	assert_begins_anew(folder, NULL);
+}
+
+/* Everything that a damaged catalog may do: right answers, no answers, errors; then it is left for a private one. */
+static void assert_never_wrong(struct folder *folder, uint64_t chunks)
+{
+	struct buf object = {0};
+	struct catalog_pack pack;
+	struct catalog *catalog = folder_open(folder);
+	bool failed = false;
+	for (uint64_t n = 0; n < chunks; n++)
+		failed = find_made(catalog, 0, n) < 0 || failed;
+	for (uint64_t n = 0; n <= chunks / 100; n++) {
+		struct catalog_pack want = made_pack(n);
+		if (catalog_pack_find(catalog, want.id, &pack, NULL) == 0)
+			assert_memory_equal(&pack, &want, sizeof(want));
+	}
+	if (catalog_object_get(catalog, "keys/1", &object, NULL) == 0)
+		assert_memory_equal(object.data, "object", 6);
+	if (add_made(catalog, 2, 0, 100000, 50, NULL) != 0) {
+		assert_int_equal(catalog_make_private(catalog, NULL), 0);
+		assert_int_equal(add_made(catalog, 2, 0, 100000, 50, NULL), 0);
+	}
+	int r = find_made(catalog, 0, 100001);
+	assert_true(r == 1 || r == ERR_CORRUPT);
+	catalog_close(catalog);
+	if (failed) {
+		catalog = folder_open(folder);
+		assert_int_equal(catalog_state(catalog), CATALOG_NEW);
+		catalog_close(catalog);
+	}
+	buf_release(&object);
+}
+
+static void put_back(const struct folder *folder, const void *data, size_t len)
+{
+	static const char *const others[] = {
+		"catalog.sqlite-wal", "catalog.sqlite-shm", "catalog.sqlite.damaged", "catalog.sqlite.suspect"};
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		unlink(folder_file(folder, others[i]));
+	folder_write(folder, "catalog.sqlite", data, len);
+}
+
+static void test_damage__truncated_file_never_answers_wrongly(void **state)
+{
+	struct folder *folder = *state;
+	struct buf whole = {0};
+	make_kept(folder, 500);
+	folder_slurp(folder, "catalog.sqlite", &whole);
+	assert_true(whole.len > 40000);
+	for (size_t len = 0; len < whole.len; len += len < 4096 ? 512 : 4096) {
+		put_back(folder, whole.data, len);
+		assert_never_wrong(folder, 500);
+		put_back(folder, whole.data, len + 100);
+		assert_never_wrong(folder, 500);
+	}
+	buf_release(&whole);
+}
+
+static void test_damage__flipped_pages_never_answer_wrongly(void **state)
+{
+	struct folder *folder = *state;
+	struct buf whole = {0};
+	make_kept(folder, 500);
+	folder_slurp(folder, "catalog.sqlite", &whole);
+	for (size_t page = 0; page < whole.len; page += 4096) {
+		for (size_t i = page; i < page + 4096; i++)
+			whole.data[i] ^= 0xff;
+		put_back(folder, whole.data, whole.len);
+		assert_never_wrong(folder, 500);
+		for (size_t i = page; i < page + 4096; i++)
+			whole.data[i] ^= 0xff;
+	}
+	buf_release(&whole);
+}
+
+static void test_damage__flipped_bits_never_answer_wrongly(void **state)
+{
+	struct folder *folder = *state;
+	struct buf whole = {0};
+	make_kept(folder, 200);
+	folder_slurp(folder, "catalog.sqlite", &whole);
+	for (uint64_t round = 0; round < 400; round++) {
+		uint8_t random[CATALOG_ID_LEN];
+		uint64_t at;
+		made_id('r', round, random);
+		memcpy(&at, random, sizeof(at));
+		at %= whole.len;
+		whole.data[at] ^= (uint8_t)(1 << round % 8);
+		put_back(folder, whole.data, whole.len);
+		assert_never_wrong(folder, 200);
+		whole.data[at] ^= (uint8_t)(1 << round % 8);
+	}
+	buf_release(&whole);
+}
+
+static void test_damage__wrong_row_is_an_error_and_the_next_run_begins_anew(void **state)
+{
+	struct folder *folder = *state;
+	struct error err = ERROR_INIT;
+	struct catalog_pack pack;
+	uint8_t id[CATALOG_ID_LEN];
+	make_kept(folder, 300);
+	run_sql(folder, "UPDATE chunks SET place = place + 1; UPDATE packs SET size = size + 1");
+	struct catalog *catalog = folder_open(folder);
+	assert_int_equal(catalog_state(catalog), CATALOG_KEPT);
+	assert_int_equal(find_made(catalog, 0, 7), ERR_CORRUPT);
+	made_id('p', 1, id);
+	assert_int_equal(catalog_pack_find(catalog, id, &pack, &err), ERR_CORRUPT);
+	assert_non_null(strstr(error_text(&err), "damaged"));
+	catalog_close(catalog);
+	assert_begins_anew(folder, NULL);
+}
+
+static void test_damage__file_in_use_is_left_and_a_private_one_taken(void **state)
+{
+	struct folder *folder = *state;
+	make_kept(folder, 300);
+	struct catalog *first = folder_open(folder);
+	struct catalog *second = folder_open_at(folder, NULL, other_repository);
+	assert_int_equal(catalog_state(second), CATALOG_PRIVATE);
+	assert_int_equal(folder->warnings, 1);
+	assert_false(folder_has(folder, "catalog.sqlite.damaged"));
+	assert_int_equal(find_made(first, 0, 7), 1);
+	assert_int_equal(add_made(first, 2, 0, 300, 10, NULL), 0);
+	catalog_close(second);
+	catalog_close(first);
+}
+
+static void test_damage__left_over_log_of_a_lost_file_does_no_harm(void **state)
+{
+	struct folder *folder = *state;
+	struct buf log = {0};
+	struct catalog *catalog = folder_open(folder);
+	assert_int_equal(add_made(catalog, 1, 0, 0, 300, NULL), 0);
+	folder_slurp(folder, "catalog.sqlite-wal", &log);
+	catalog_close(catalog);
+	assert_int_equal(unlink(folder_file(folder, "catalog.sqlite")), 0);
+	folder_write(folder, "catalog.sqlite-wal", log.data, log.len);
+	assert_never_wrong(folder, 300);
+	buf_release(&log);
+}
+
+/* --- threads --- */
+
+struct race {
+	struct catalog *catalog;
+	atomic_bool adding;
+	int result;
+};
+
+static void *add_large(void *arg)
+{
+	struct race *race = arg;
+	struct made_segment made = made_segment(2, 0, 1000, 100000);
+	atomic_store(&race->adding, true);
+	race->result = catalog_segment_add(race->catalog, &made.segment, NULL);
+	atomic_store(&race->adding, false);
+	made_segment_free(&made);
+	return NULL;
+}
+
+static void test_threads__lookup_does_not_wait_for_a_long_insert(void **state)
+{
+	struct race race = {.catalog = folder_open(*state)};
+	pthread_t thread;
+	unsigned during = 0;
+	assert_int_equal(add_made(race.catalog, 1, 0, 0, 1000, NULL), 0);
+	assert_int_equal(pthread_create(&thread, NULL, add_large, &race), 0);
+	while (!atomic_load(&race.adding))
+		sched_yield();
+	while (atomic_load(&race.adding)) {
+		assert_int_equal(find_made(race.catalog, 0, during % 1000), 1);
+		during++;
+	}
+	pthread_join(thread, NULL);
+	assert_int_equal(race.result, 0);
+	assert_true(during > 100);
+	assert_int_equal(find_made(race.catalog, 0, 100999), 1);
+	catalog_close(race.catalog);
+}
+
+/* --- the conformance suite's ways to open --- */
+
+static struct catalog *open_kept(void *arg)
+{
+	return folder_open(arg);
+}
+
+static void wipe_kept(void *arg)
+{
+	folder_wipe(arg);
+}
+
+static struct catalog *open_private(void *arg)
+{
+	struct catalog *catalog = NULL;
+	const struct catalog_options options = {.repository = test_repository};
+	(void)arg;
+	assert_int_equal(catalog_open(&options, &catalog, NULL), 0);
+	return catalog;
+}
+
+static void wipe_private(void *arg)
+{
+	(void)arg;
+}
+
+#define folder_test(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		folder_test(test_open__folder_and_file_are_for_their_owner_alone),
+		folder_test(test_open__relative_folder_survives_a_change_of_directory),
+		folder_test(test_open__folder_that_cannot_be_made_gives_a_private_catalog),
+		folder_test(test_open__no_folder_is_private_without_a_word),
+		folder_test(test_open__private_catalog_falls_back_on_memory),
+		folder_test(test_open__random_bytes_are_moved_aside),
+		folder_test(test_open__text_file_is_moved_aside),
+		folder_test(test_open__another_repositorys_catalog_is_never_used),
+		folder_test(test_open__another_version_is_begun_anew),
+		folder_test(test_open__a_table_of_another_shape_is_begun_anew),
+		folder_test(test_damage__truncated_file_never_answers_wrongly),
+		folder_test(test_damage__flipped_pages_never_answer_wrongly),
+		folder_test(test_damage__flipped_bits_never_answer_wrongly),
+		folder_test(test_damage__wrong_row_is_an_error_and_the_next_run_begins_anew),
+		folder_test(test_damage__file_in_use_is_left_and_a_private_one_taken),
+		folder_test(test_damage__left_over_log_of_a_lost_file_does_no_harm),
+		folder_test(test_threads__lookup_does_not_wait_for_a_long_insert),
+		/* Last: they enter a mount namespace of their own. */
+		folder_test(test_open__read_only_folder_gives_a_private_catalog),
+		folder_test(test_open__full_folder_gives_a_private_catalog),
+		folder_test(test_segment_add__disk_that_runs_full_is_told_and_lookups_go_on),
+	};
+	struct folder *folder = folder_new();
+	const struct catalog_fixture kept = {"sqlite, kept", open_kept, wipe_kept, true, folder};
+	const struct catalog_fixture private = {"sqlite, private", open_private, wipe_private, false, NULL};
+	int failed = catalog_conformance_run(&kept) + catalog_conformance_run(&private);
+	folder_free(folder);
+	return failed + cmocka_run_group_tests_name("sqlite, files", tests, NULL, NULL);
+}
