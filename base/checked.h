@@ -14,6 +14,7 @@
 
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 
+/* a + b. */
 static inline bool checked_add_size(size_t a, size_t b, size_t *ret)
 {
 	size_t r;
@@ -23,6 +24,7 @@ static inline bool checked_add_size(size_t a, size_t b, size_t *ret)
 	return true;
 }
 
+/* a * b. */
 static inline bool checked_mul_size(size_t a, size_t b, size_t *ret)
 {
 	size_t r;
@@ -32,6 +34,7 @@ static inline bool checked_mul_size(size_t a, size_t b, size_t *ret)
 	return true;
 }
 
+/* a + b. */
 static inline bool checked_add_u64(uint64_t a, uint64_t b, uint64_t *ret)
 {
 	uint64_t r;
@@ -41,7 +44,14 @@ static inline bool checked_add_u64(uint64_t a, uint64_t b, uint64_t *ret)
 	return true;
 }
 
-static inline uint64_t min_u64(uint64_t a, uint64_t b) { return a < b ? a : b; }
-static inline uint64_t max_u64(uint64_t a, uint64_t b) { return a > b ? a : b; }
+/* The smaller and the larger of two. */
+static inline uint64_t min_u64(uint64_t a, uint64_t b)
+{
+	return a < b ? a : b;
+}
+static inline uint64_t max_u64(uint64_t a, uint64_t b)
+{
+	return a > b ? a : b;
+}
 
 #endif

@@ -25,14 +25,14 @@ struct conf_dataset {
 	int64_t idle_ns;         /* 10 s */
 	int64_t idle_max_ns;     /* 10 min */
 	enum conf_durability durability;
-	char *keep;            /* NULL: keep all */
-	int64_t rpo_ns;        /* 0: none */
-	int64_t rto_ns;        /* 0: none */
-	char *check;           /* command, or NULL */
-	char *alert;           /* command, or NULL */
-	int compression;       /* zstd level 1..19; 0: off; default 3 */
-	char *storage_class;   /* NULL: the store's own */
-	char **drills;         /* validation queries */
+	char *keep;          /* NULL: keep all */
+	int64_t rpo_ns;      /* 0: none */
+	int64_t rto_ns;      /* 0: none */
+	char *check;         /* command, or NULL */
+	char *alert;         /* command, or NULL */
+	int compression;     /* zstd level 1..19; 0: off; default 3 */
+	char *storage_class; /* NULL: the store's own */
+	char **drills;       /* validation queries */
 	unsigned drill_count;
 	char *drill_url;
 };
@@ -46,8 +46,8 @@ struct conf {
 	char *password_command;
 	char *password_file;
 	char *key_file;
-	char *catalog;     /* "sqlite" or postgresql://…; NULL: sqlite */
-	char *spool_dir;   /* NULL: the default */
+	char *catalog;       /* "sqlite" or postgresql://…; NULL: sqlite */
+	char *spool_dir;     /* NULL: the default */
 	uint64_t cache_size; /* 0: none given */
 	int64_t poll_ns;     /* 0: by kind of store */
 	struct conf_dataset *datasets;

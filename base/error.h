@@ -56,20 +56,17 @@ struct error {
 #define ERROR_INIT ((struct error){0})
 
 /* Begin a chain in `err` (may be NULL) with `code` and a message. Returns `code`. */
-int error_set(struct error *err, enum error_code code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+int error_set(struct error *err, enum error_code code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /*
  * As error_set(), with a code chosen from `sys_errno` (ENOENT: ERR_NOT_FOUND,
  * ENOSPC and EDQUOT: ERR_NO_SPACE, EACCES, EPERM and EROFS: ERR_DENIED, EEXIST: ERR_EXISTS,
  * ENOMEM: ERR_NO_MEMORY, otherwise ERR_IO) and ": strerror" appended. Returns the code.
  */
-int error_set_errno(struct error *err, int sys_errno, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+int error_set_errno(struct error *err, int sys_errno, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* Put what the caller was doing before the chain. Returns err's code, or `code` where err is NULL. */
-int error_wrap(struct error *err, int code, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
+int error_wrap(struct error *err, int code, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* ERR_NO_MEMORY for `what`. */
 int error_no_memory(struct error *err, const char *what);

@@ -16,10 +16,13 @@
 
 /* Reads up to `len` bytes at the position; *ret_len < len only at the end of file. */
 int fileio_read(int fd, const char *path, void *dst, size_t len, size_t *ret_len, struct error *err);
+/* Likewise at `off`, leaving the position alone. */
 int fileio_pread(int fd, const char *path, void *dst, size_t len, uint64_t off, size_t *ret_len, struct error *err);
+/* All `len` bytes at the position; after an error some of them may be written. */
 int fileio_write(int fd, const char *path, const void *src, size_t len, struct error *err);
+/* Likewise at `off`, leaving the position alone. */
 int fileio_pwrite(int fd, const char *path, const void *src, size_t len, uint64_t off, struct error *err);
-/* The whole file, at most `max` bytes (more is ERR_USAGE). */
+/* The whole file, at most `max` bytes (more is ERR_USAGE), into an empty buffer that the caller releases. */
 int fileio_slurp(const char *path, size_t max, struct buf *ret, struct error *err);
 /*
  * Creates `path` anew with `mode` (less the umask), writes, fsyncs, and fsyncs its folder. ERR_EXISTS when it is
@@ -28,17 +31,22 @@ int fileio_slurp(const char *path, size_t max, struct buf *ret, struct error *er
 int fileio_create(const char *path, mode_t mode, const void *data, size_t len, struct error *err);
 /* mkdir -p with `mode` for each folder made. */
 int fileio_mkdirs(const char *path, mode_t mode, struct error *err);
+/* Makes names created, renamed or removed in the folder survive power loss. */
 int fileio_fsync_dir(const char *path, struct error *err);
 /* An unnamed file in `dir` (O_TMPFILE, else create and unlink), close-on-exec. */
 int fileio_tmpfile(const char *dir, int *ret_fd, struct error *err);
 /* $TMPDIR, else /var/tmp where writable, else /tmp. */
 const char *fileio_tmpdir(void);
 
-/* $XDG_CACHE_HOME/drfs, else ~/.cache/drfs, for root without that variable /var/cache/drfs. Caller frees; NULL without memory. */
+/* $XDG_CACHE_HOME/drfs; without that variable ~/.cache/drfs, for root /var/cache/drfs. Caller frees; NULL: no memory.
+ */
 char *fileio_cache_dir(void);
 /* Likewise XDG_STATE_HOME, ~/.local/state/drfs, /var/lib/drfs. */
 char *fileio_state_dir(void);
-/* Likewise $XDG_RUNTIME_DIR/drfs, for root /run/drfs, else a 0700 folder under /tmp named for the user, which is made here; NULL also where that name is someone else's. */
+/*
+ * Likewise $XDG_RUNTIME_DIR/drfs, for root /run/drfs, else a 0700 folder under /tmp named for the user, which is made
+ * here; NULL also where that name is someone else's.
+ */
 char *fileio_runtime_dir(void);
 /* asprintf that returns NULL without memory. Caller frees. */
 char *fileio_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));

@@ -27,14 +27,21 @@ struct log;
 
 /* A log to file descriptor `fd` (borrowed; 2 as a rule) that shows `level` and what is graver. NULL without memory. */
 struct log *log_new(int fd, enum log_level level);
+/* Leaves the descriptor open. NULL is a no-op. */
 void log_free(struct log *log);
+/* From now on show `level` and what is graver. */
 void log_set_level(struct log *log, enum log_level level);
+/* The level shown; the default one for a NULL log. */
 enum log_level log_get_level(const struct log *log);
 /* After the daemon lost its terminal: go on to `fd`; fd -1 means syslog(3). */
 void log_redirect(struct log *log, int fd);
-/* Lines are also handed to `fn` (which must not log). For tests and for the mount's status. */
+/*
+ * Lines that are shown are also handed to `fn`, without prefix or newline, by the thread that logs (it must not log
+ * itself). NULL ends that; a call under way in another thread may still finish. For tests and the mount's status.
+ */
 void log_tee(struct log *log, void (*fn)(void *arg, enum log_level level, const char *line), void *arg);
 
+/* One line of that level. Safe in any thread, not in a signal handler; errno is kept. */
 void log_error(struct log *log, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_warn(struct log *log, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 void log_notice(struct log *log, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

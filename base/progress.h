@@ -17,9 +17,11 @@ struct progress;
 
 /* `verb` as "backing up"; drawn on `fd` (2 as a rule). NULL when quiet or without memory. */
 struct progress *progress_new(int fd, const char *verb, bool quiet);
-void progress_free(struct progress *p); /* clears its line */
+/* Stops the drawing and clears its line. NULL is a no-op. */
+void progress_free(struct progress *p);
 /* Totals as far as they are known; 0: unknown, then no time left is shown. */
 void progress_total(struct progress *p, uint64_t bytes, uint64_t items);
+/* What was done since the last call. Thread-safe. */
 void progress_add(struct progress *p, uint64_t bytes, uint64_t items);
 
 /* What a line is made of; totals 0: unknown, rate 0: nothing can be said about the time left. */

@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "base/fileio.h"
@@ -224,6 +225,44 @@ static void test_fileio_dirs__follow_the_environment(void **state)
 	assert_int_equal(access(fileio_tmpdir(), W_OK), 0);
 }
 
+/* Runs in a child as a user without a name or home: the folder is made private, and a foreign one is refused. */
+static int runtime_dir_of_stranger(const char *dir)
+{
+	struct stat st;
+	(void)unsetenv("XDG_RUNTIME_DIR");
+	char *made = fileio_runtime_dir();
+	if (!made || strcmp(made, dir) != 0 || lstat(dir, &st) < 0 || (st.st_mode & 07777) != 0700)
+		return 1;
+	free(made);
+	made = fileio_runtime_dir();
+	if (!made)
+		return 2;
+	free(made);
+	if (chmod(dir, 0755) < 0 || fileio_runtime_dir())
+		return 3;
+	return rmdir(dir) == 0 && symlink("/tmp", dir) == 0 && !fileio_runtime_dir() ? 0 : 4;
+}
+
+static void test_fileio_runtime_dir__is_private_to_its_user(void **state)
+{
+	(void)state;
+	static const uid_t stranger = 3999999998u;
+	static const char dir[] = "/tmp/drfs-3999999998";
+	int status = -1;
+	if (geteuid() != 0)
+		skip();
+	(void)unlink(dir);
+	(void)rmdir(dir);
+	pid_t pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0)
+		_exit(setresuid(stranger, stranger, stranger) == 0 ? runtime_dir_of_stranger(dir) : 9);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	(void)unlink(dir);
+	(void)rmdir(dir);
+	assert_int_equal(status, 0);
+}
+
 static void test_fileio_format__makes_a_fresh_string(void **state)
 {
 	(void)state;
@@ -248,6 +287,7 @@ int main(void)
 		IN_FOLDER(test_fileio_mkdirs__a_file_in_the_way_is_told),
 		IN_FOLDER(test_fileio_tmpfile__has_no_name),
 		IN_FOLDER(test_fileio_dirs__follow_the_environment),
+		IN_FOLDER(test_fileio_runtime_dir__is_private_to_its_user),
 		IN_FOLDER(test_fileio_format__makes_a_fresh_string),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
