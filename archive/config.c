@@ -172,7 +172,7 @@ int config_decode(const void *data, size_t len, struct repo_config *ret_config, 
 				tag & ~(unsigned)TLV_CRITICAL);
 		seen |= bit;
 	}
-	if (cursor_failed(&c) || seen != (1u << CONFIG_TAGS) - 1)
+	if (header.cipher != CIPHER_NONE || cursor_failed(&c) || seen != (1u << CONFIG_TAGS) - 1)
 		return error_set(err, ERR_CORRUPT, "'config' is not whole");
 	rc = config_check(&config, err);
 	if (rc != 0)

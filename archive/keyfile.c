@@ -34,8 +34,6 @@ int repo_key_file_read(const char *path, uint8_t ret_key[static 32], struct erro
 {
 	uint8_t key[32];
 	struct buf text = {0};
-	/* Room at once: a buffer that grows would leave copies of the key behind. */
-	buf_reserve(&text, KEY_FILE_MAX + 1);
 	int rc = fileio_slurp(path, KEY_FILE_MAX, &text, err);
 	bool found = false;
 	for (size_t at = 0; rc == 0 && !found && at < text.len;) {

@@ -71,8 +71,8 @@ static int object_get_wrap(struct repo *repo, enum object_kind kind, const struc
 	int rc = store_get(repo->store, NULL, name, 0, sizeof(object), object, &len, err);
 	if (rc == 0)
 		rc = object_verify(object, len, KIND_WRAP, name, &header, err);
-	if (rc == 0 && len != WRAP_OBJECT_LEN)
-		rc = error_set(err, ERR_CORRUPT, "'%s' has not the length of a wrapped key", name);
+	if (rc == 0 && (len != WRAP_OBJECT_LEN || header.cipher != CIPHER_NONE))
+		rc = error_set(err, ERR_CORRUPT, "'%s' has not the form of a wrapped key", name);
 	if (rc != 0)
 		return rc;
 	rc = object_open_wrap(repo, kind, id, generation, object + FORMAT_HEADER_LEN, SEAL_WRAP_LEN, ret_key, err);
