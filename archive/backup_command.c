@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <spawn.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "archive/backup_impl.h"
+
+struct command {
+	pid_t pid;
+	int fd;
+};
+
+/* Signals as a program expects to find them: the run's own handling is not inherited. */
+static int set_signals(posix_spawnattr_t *attr)
+{
+	sigset_t none, all;
+
+	sigemptyset(&none);
+	sigfillset(&all);
+	sigdelset(&all, SIGKILL);
+	sigdelset(&all, SIGSTOP);
+	posix_spawnattr_setsigmask(attr, &none);
+	posix_spawnattr_setsigdefault(attr, &all);
+	return posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+}
+
+int command_start(char *const *argv, struct command **ret_command, int *ret_fd, struct error *err)
+{
+	extern char **environ;
+	posix_spawn_file_actions_t actions;
+	posix_spawnattr_t attr;
+	int pipes[2];
+	struct command *c = calloc(1, sizeof(*c));
+
+	if (c == NULL)
+		return error_no_memory(err, "a command");
+	if (pipe2(pipes, O_CLOEXEC) < 0) {
+		free(c);
+		return error_set_errno(err, errno, "cannot make a pipe for '%s'", argv[0]);
+	}
+	fcntl(pipes[0], F_SETPIPE_SZ, 1 << 20);
+	posix_spawn_file_actions_init(&actions);
+	posix_spawn_file_actions_adddup2(&actions, pipes[1], STDOUT_FILENO);
+	posix_spawnattr_init(&attr);
+	set_signals(&attr);
+	int e = posix_spawnp(&c->pid, argv[0], &actions, &attr, argv, environ);
+	posix_spawn_file_actions_destroy(&actions);
+	posix_spawnattr_destroy(&attr);
+	close(pipes[1]);
+	if (e != 0) {
+		close(pipes[0]);
+		free(c);
+		return error_set_errno(err, e, "cannot run '%s'", argv[0]);
+	}
+	c->fd = *ret_fd = pipes[0];
+	*ret_command = c;
+	return 0;
+}
+
+int command_end(struct command *c, bool kill_it)
+{
+	int status = 0;
+
+	close(c->fd);
+	if (kill_it)
+		kill(c->pid, SIGTERM);
+	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
+		;
+	free(c);
+	return status;
+}
