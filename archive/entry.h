@@ -24,8 +24,12 @@
 enum {
 	ENTRY_NAME_MAX = 255,
 	ENTRY_KEY_MAX = 8192,             /* longest key; deeper paths are told and skipped by the writer */
-	ENTRY_INLINE_MAX = 16 << 10,      /* an entry whose encoding passes this keeps its extents (and xattrs) in pieces */
-	ENTRY_PIECE_EXTENTS = 16384,
+	ENTRY_INLINE_MAX = 16 << 10,      /* what an entry may hold itself; the next two keep it under this */
+	ENTRY_INLINE_EXTENTS = 384,       /* more extents than this stand in pieces (some 42 bytes each, ids included) */
+	ENTRY_INLINE_XATTRS = 4 << 10,    /* more bytes of xattrs than this stand in a piece */
+	ENTRY_PIECE_EXTENTS = 16384,      /* extents of each piece but the last */
+	ENTRY_OWNER_MAX = 255,            /* longest name of a user or group */
+	ENTRY_TARGET_MAX = 4095,          /* longest target of a symlink */
 	ENTRY_XATTR_MAX = 1 << 20,        /* all xattrs of an entry, encoded */
 };
 
@@ -94,6 +98,8 @@ bool entry_key_from_path(struct buf *b, const char *path, size_t len);
 void entry_key_to_path(struct buf *b, const uint8_t *key, size_t key_len);
 /* Whole and well-formed: no empty component, none "." or "..", no '/', none too long. */
 bool entry_key_ok(const uint8_t *key, size_t key_len);
+/* One component: 1 to 255 bytes, not "." or "..", no 00 and no '/'. */
+bool entry_name_ok(const uint8_t *name, size_t len);
 
 /*
  * Extended attributes, encoded in order of name: per attribute varint length and name, varint length and value.
@@ -103,5 +109,7 @@ void xattr_put(struct buf *b, const char *name, const void *value, size_t len);
 /* Steps through; false at the end or on damage (then c->failed). Pointers are borrowed; the name has no NUL. */
 bool xattr_next(struct cursor *c, const char **ret_name, size_t *ret_name_len, const uint8_t **ret_value,
 	size_t *ret_len);
+/* Well-formed to the end, names in strictly ascending order, not over ENTRY_XATTR_MAX: what an encoder asks for. */
+bool xattrs_ok(const void *xattrs, size_t len);
 
 #endif

@@ -19,20 +19,26 @@
 
 enum node_type { NODE_LEAF = 1, NODE_INNER = 2, NODE_EXTENTS = 3, NODE_XATTRS = 4 };
 enum { NODE_PLAIN_MAX = 4 << 20, NODE_CONTENT_CUT = 256 << 10, NODE_TARGET_ENTRIES = 1000, NODE_LEVEL_MAX = 12 };
+/* A node is also cut when its whole keys reach this, or its elements that: it bounds what decoding takes. */
+enum { NODE_KEYS_CUT = 1 << 20, NODE_COUNT_CUT = 16384 };
 
-/* A child of an inner node; sums are over its whole subtree. */
+/*
+ * A child of an inner node; sums are over its whole subtree: entries, directories among them, and the sizes of the
+ * regular files among them (this one stops at UINT64_MAX, since a few sparse files may pass it).
+ */
 struct node_child {
 	const uint8_t *key; /* its first key */
 	size_t key_len;
 	uint64_t entries, dirs, bytes;
-	uint32_t ref;
+	uint64_t before; /* entries of the children before it; set by node_decode() */
+	uint32_t ref;    /* in a decoded node: its own index */
 };
 
 struct node {
 	enum node_type type;
 	uint8_t level; /* 0 for leaves */
 	uint32_t count;
-	uint64_t entries, dirs, bytes; /* sums over what is below */
+	uint64_t entries, dirs, bytes; /* sums over what is below; NODE_EXTENTS: bytes of the file */
 	struct entry *list;            /* NODE_LEAF */
 	struct node_child *children;   /* NODE_INNER */
 	struct extent *extents;        /* NODE_EXTENTS */
@@ -63,10 +69,18 @@ int node_encoder_child(struct node_encoder *e, const struct node_child *child, c
 int node_encoder_extent(struct node_encoder *e, const struct extent *extent, const struct chunk_ref *ref,
 	struct error *err);
 int node_encoder_xattrs(struct node_encoder *e, const void *xattrs, size_t len, struct error *err);
-/* Bytes of content so far: a node is cut before it passes NODE_CONTENT_CUT. */
+/* Bytes of ids, owners and elements so far (content without its few bytes of head). */
 size_t node_encoder_size(const struct node_encoder *e);
+/*
+ * What was added reaches NODE_CONTENT_CUT, NODE_KEYS_CUT or NODE_COUNT_CUT: the node ends here. It depends only on what
+ * the node holds, never on what comes next, so that a node that was cut once is cut wherever its entries stand.
+ */
+bool node_encoder_full(const struct node_encoder *e);
 uint32_t node_encoder_count(const struct node_encoder *e);
-/* The whole (u32, content, locators) in *ret, and where content lies in it for taking the id. Resets the encoder. */
+/*
+ * The whole (u32, content, locators) in *ret (what it held is replaced), and where content lies in it for taking the
+ * id. Resets the encoder. ERR_UNSUPPORTED: more than NODE_PLAIN_MAX. After a failed call an encoder can only be freed.
+ */
 int node_encoder_finish(struct node_encoder *e, struct buf *ret, size_t *ret_content_offset,
 	size_t *ret_content_len, struct error *err);
 /* Where content lies in an encoded node. ERR_CORRUPT. */
