@@ -27,19 +27,25 @@ static int slot_public(struct cursor *c, struct slot_view *view, struct error *e
 	uint16_t tag;
 	while (tlv_next(c, &tag, &value)) {
 		int rc = 0;
-		if (tag == SLOT_TAG_ID)
+		unsigned bit = 0;
+		if (tag == SLOT_TAG_ID) {
+			bit = 1;
 			cursor_copy(&value, view->id.b, sizeof(view->id.b));
-		else if (tag == SLOT_TAG_KIND)
+		} else if (tag == SLOT_TAG_KIND) {
+			bit = 2;
 			view->kind = (enum slot_kind)cursor_varint_max(&value, UINT8_MAX);
-		else if (tag == SLOT_TAG_CONFIG_HASH)
+		} else if (tag == SLOT_TAG_CONFIG_HASH) {
+			bit = 4;
 			cursor_copy(&value, view->config_hash.b, sizeof(view->config_hash.b));
-		else
-			value.p = value.end, rc = tlv_unknown(tag, "a key slot", err);
+		} else {
+			value.p = value.end;
+			rc = tlv_unknown(tag, "a key slot", err);
+		}
 		if (rc != 0)
 			return rc;
-		if (!cursor_done(&value))
+		if ((seen & bit) != 0 || !cursor_done(&value))
 			return error_set(err, ERR_CORRUPT, "a field of a key slot is not well-formed");
-		seen |= tag == SLOT_TAG_ID ? 1u : tag == SLOT_TAG_KIND ? 2u : tag == SLOT_TAG_CONFIG_HASH ? 4u : 0u;
+		seen |= bit;
 	}
 	if (cursor_failed(c) || seen != 7)
 		return error_set(err, ERR_CORRUPT, "the public part of a key slot is not whole");
