@@ -1,0 +1,147 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOOLS_CLI_H
+#define TOOLS_CLI_H
+
+/*
+ * What all sub-commands share: options, the way to a repository and its key,
+ * output, exit codes, signals. A command is a row of command_table[] (main.c)
+ * with its own file cmd_<name>.c: it parses what is its own, calls the
+ * archive, reports. One thread.
+ */
+
+#include <stdbool.h>
+#include <stddef.h>
+
+#include "archive/repo.h"
+#include "archive/snapset.h"
+#include "base/conf.h"
+#include "base/log.h"
+#include "base/progress.h"
+#include "catalog/catalog.h"
+
+/* Exit codes are a contract with scripts. */
+enum cli_exit {
+	CLI_OK = 0,
+	CLI_FAILED = 1,
+	CLI_USAGE = 2,
+	CLI_PARTLY = 3,
+	CLI_NO_REPO = 10,
+	CLI_BUSY = 11,
+	CLI_PASSPHRASE = 12,
+	CLI_INTERRUPTED = 130,
+};
+
+/* What stands before or after the sub-command; and what was opened on the way. Owned by main(). */
+struct cli {
+	const char *program;
+	const char *command;
+	const char *config_path; /* -c */
+	char *repo_url;          /* -r, or NULL */
+	bool json, quiet, dry_run;
+	int verbose;
+	struct conf *conf;
+	struct log *log;
+	struct repo *repo;
+	struct catalog *catalog;
+	const struct snapset *set;
+};
+
+/* A long or short option of a sub-command. */
+struct cli_option {
+	const char *name;    /* "exclude" */
+	char letter;         /* 'e', or 0 */
+	bool takes_value;    /* --name VALUE or --name=VALUE */
+	bool value_optional; /* only --name=VALUE */
+};
+
+/*
+ * Steps through argv (behind the sub-command). Options may stand anywhere
+ * before "--". Returns the option's index, CLI_ARG_PLAIN with the word in
+ * *ret_value, CLI_ARG_END, or CLI_ARG_BAD after it has told what is wrong.
+ * Global options are taken care of on the way.
+ */
+enum { CLI_ARG_END = -1, CLI_ARG_PLAIN = -2, CLI_ARG_BAD = -3 };
+struct cli_args {
+	struct cli *cli;
+	const struct cli_option *options;
+	size_t option_count;
+	char **argv;
+	int argc, at;
+	const char *cluster; /* rest of -abc */
+	bool plain_only;     /* after "--" */
+};
+int cli_arg(struct cli_args *args, const char **ret_value);
+/* What is left after "--" (argv as it stands), for `backup --stdin NAME -- COMMAND…`. NULL when there was none. */
+char **cli_rest(struct cli_args *args);
+
+/* Tells on stderr and returns CLI_USAGE. */
+int cli_usage(struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+/* Logs the error once and returns the exit code that fits it. */
+int cli_fail(struct cli *cli, const struct error *err);
+int cli_exit_of(int code);
+
+/* Reads the configuration, once. CLI_OK or an exit code (told). */
+int cli_load_conf(struct cli *cli);
+/* The repository's URL by -r, DRFS_REPO or the configuration; NULL: none (told). Borrowed. */
+const char *cli_url(struct cli *cli);
+
+/* The key or passphrase by environment, configuration or prompt. In guarded memory; wiped by cli_unlock_release(). */
+struct cli_unlock {
+	struct repo_unlock unlock;
+	char *passphrase; /* guarded */
+	uint8_t *key;     /* guarded, 32 bytes */
+	char *key_path;   /* the key file, when that is what was named */
+	bool key_made;    /* by init */
+};
+/* `fresh`: for init or a new slot: a key file may be made, a prompted passphrase is asked for twice. */
+int cli_unlock(struct cli *cli, bool fresh, struct cli_unlock *ret, struct error *err);
+void cli_unlock_release(struct cli_unlock *u);
+
+/* Opens store and repository (cli->repo), and its snapshots (cli->set) when `snapshots`. CLI_OK or an exit code (told).
+ */
+int cli_open(struct cli *cli, bool snapshots);
+/* The catalog (cli->catalog) in its folder; private when that cannot be. */
+int cli_open_catalog(struct cli *cli);
+/* <cache>/<repository id>. Caller frees. */
+char *cli_catalog_dir(struct cli *cli);
+/* Closes everything and frees. */
+void cli_close(struct cli *cli);
+
+/* Tells the mounts of this host about a new snapshot and waits for their word, 2 s at most. */
+void cli_announce(struct cli *cli, const struct snapshot *snapshot);
+
+/* Set by SIGINT and SIGTERM; handlers are installed by main(). */
+extern volatile int cli_cancelled;
+
+/* A row of the command table. */
+struct command_row {
+	const char *name;
+	int (*run)(struct cli *cli, int argc, char **argv);
+	const char *group;   /* for help */
+	const char *summary; /* one line */
+	const char *help;    /* usage and examples */
+};
+extern const struct command_row command_table[];
+const struct command_row *cli_find_command(const char *name);
+/* The name that was most likely meant; NULL: none is near. */
+const char *cli_near_command(const char *name);
+/* Prints a command's help on stdout. */
+void cli_help(const struct command_row *row);
+
+int cmd_init(struct cli *cli, int argc, char **argv);
+int cmd_backup(struct cli *cli, int argc, char **argv);
+int cmd_snapshots(struct cli *cli, int argc, char **argv);
+int cmd_ls(struct cli *cli, int argc, char **argv);
+int cmd_cat(struct cli *cli, int argc, char **argv);
+int cmd_find(struct cli *cli, int argc, char **argv);
+int cmd_diff(struct cli *cli, int argc, char **argv);
+int cmd_mount(struct cli *cli, int argc, char **argv);
+int cmd_mount_helper(struct cli *cli, int argc, char **argv); /* as mount.drfs URL MNT [-o …] */
+int cmd_umount(struct cli *cli, int argc, char **argv);
+int cmd_restore(struct cli *cli, int argc, char **argv);
+int cmd_check(struct cli *cli, int argc, char **argv);
+int cmd_key(struct cli *cli, int argc, char **argv);
+int cmd_status(struct cli *cli, int argc, char **argv);
+int cmd_help(struct cli *cli, int argc, char **argv);
+
+#endif

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "backends/fault.h"
+#include "base/hex.h"
+#include "base/host.h"
+#include "base/jsonout.h"
+#include "tools/cli.h"
+
+static const struct cli_option options[] = {{"label", 'l', true, false}};
+
+static void print_sheet(const struct cli *cli, const char *url, const struct cli_unlock *u, const char *slot)
+{
+	char id[2 * FORMAT_REPO_LEN + 1];
+	const char *key = u->key_path;
+
+	hex_encode(cli->repo->config.repository, FORMAT_REPO_LEN, id);
+	printf("A repository is ready at %s\n\n", url);
+	printf("RECOVERY SHEET - print it, and keep it apart from this machine\n");
+	printf("  repository   %s\n", url);
+	printf("  id           %s\n", id);
+	printf("  key slot     %s (%s)\n", slot, key != NULL ? "key file" : "passphrase");
+	if (key != NULL)
+		printf("  key file     %s%s\n", key, u->key_made ? " (made now, 0600: copy it to a safe place)" : "");
+	else
+		printf("  passphrase   ______________________________\n");
+	printf("  Without the %s nobody can read this repository, and nobody can help.\n\n",
+		key != NULL ? "key file" : "passphrase");
+	printf("  To bring everything back on a new machine with drfs installed:\n");
+	if (key != NULL)
+		printf("    export DRFS_REPO='%s' DRFS_KEY_FILE='%s'\n", url, key);
+	else
+		printf("    export DRFS_REPO='%s'\n", url);
+	printf("    drfs snapshots\n");
+	printf("    drfs restore DATASET/latest /where/to\n");
+}
+
+static int print_json(const struct cli *cli, const char *url, const struct cli_unlock *u, const char *slot)
+{
+	char id[2 * FORMAT_REPO_LEN + 1];
+	json_t *o = json_object();
+
+	hex_encode(cli->repo->config.repository, FORMAT_REPO_LEN, id);
+	json_object_set_new(o, "repository", json_string(url));
+	json_object_set_new(o, "id", json_string(id));
+	json_object_set_new(o, "slot", json_string(slot));
+	json_object_set_new(o, "slot_kind", json_string(u->key_path != NULL ? "key-file" : "passphrase"));
+	if (u->key_path != NULL)
+		jsonout_set_name(o, "key_file", u->key_path, strlen(u->key_path));
+	return jsonout_line(stdout, o) < 0 ? CLI_FAILED : CLI_OK;
+}
+
+static bool exists(struct store *store)
+{
+	uint64_t size;
+
+	return store_stat(store, NULL, "config", &size, NULL) == 0;
+}
+
+static int make(struct cli *cli, const char *url, const char *label, struct cli_unlock *u, struct id *ret_slot,
+	struct error *err)
+{
+	struct store_options opening = {.create = true, .log = cli->log};
+	struct store *store = NULL;
+	int r = store_open(url, &opening, &store, err);
+
+	if (r == 0)
+		r = store_fault_from_env(&store, err);
+	if (r == 0 && exists(store)) /* said before a key is made or a passphrase asked for */
+		r = error_set(err, ERR_EXISTS, "there is a repository at '%s' already", url);
+	if (r == 0)
+		r = cli_unlock(cli, true, u, err);
+	if (r == 0)
+		r = repo_init(store, &u->unlock, label, ret_slot, err);
+	if (r == 0)
+		r = repo_open(store, &u->unlock, cli->log, &cli->repo, err);
+	if (r < 0)
+		store_close(store);
+	return r;
+}
+
+int cmd_init(struct cli *cli, int argc, char **argv)
+{
+	struct cli_args args = {.cli = cli, .options = options, .option_count = 1, .argv = argv, .argc = argc};
+	struct cli_unlock unlock = {0};
+	struct error err = ERROR_INIT;
+	struct id slot;
+	const char *value, *label = "";
+	int what;
+
+	while ((what = cli_arg(&args, &value)) != CLI_ARG_END) {
+		if (what == CLI_ARG_BAD)
+			return CLI_USAGE;
+		if (what == CLI_ARG_PLAIN)
+			return cli_usage(cli, "'%s' is one word too many; the repository is named by -r", value);
+		label = value;
+	}
+	int code = cli_load_conf(cli);
+	const char *url = code == CLI_OK ? cli_url(cli) : NULL;
+	if (url == NULL)
+		return code != CLI_OK ? code : CLI_USAGE;
+	if (make(cli, url, label, &unlock, &slot, &err) < 0) {
+		code = cli_fail(cli, &err);
+	} else {
+		char hex[ID_HEX_MAX];
+		id_hex(&slot, hex);
+		hex[16] = '\0';
+		if (cli->json)
+			code = print_json(cli, url, &unlock, hex);
+		else if (!cli->quiet)
+			print_sheet(cli, url, &unlock, hex);
+	}
+	cli_unlock_release(&unlock);
+	return code;
+}

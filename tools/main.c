@@ -1,0 +1,86 @@
+/* SPDX-License-Identifier: MIT */
+#include <libgen.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/host.h"
+#include "tools/cli.h"
+
+volatile int cli_cancelled;
+
+static void on_signal(int number)
+{
+	(void)number;
+	cli_cancelled = 1;
+}
+
+/* Ctrl-C and SIGTERM end a run in order; a second Ctrl-C ends it at once. */
+static void catch_signals(void)
+{
+	struct sigaction action = {.sa_handler = on_signal, .sa_flags = (int)SA_RESETHAND};
+
+	sigaction(SIGINT, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+}
+
+/* Steps over global options to the sub-command's name, which is taken out of argv. */
+static int take_command(struct cli *cli, int *argc, char **argv)
+{
+	struct cli_args args = {.cli = cli, .argv = argv, .argc = *argc, .at = 1};
+	const char *word;
+	int what = cli_arg(&args, &word);
+
+	if (what == CLI_ARG_BAD)
+		return CLI_USAGE;
+	if (what == CLI_ARG_END)
+		return cmd_help(cli, 0, NULL) == CLI_OK ? CLI_USAGE : CLI_FAILED;
+	cli->command = word;
+	*argc -= args.at;
+	memmove(argv, argv + args.at, (size_t)(*argc + 1) * sizeof(char *));
+	return CLI_OK;
+}
+
+static int run(struct cli *cli, int argc, char **argv)
+{
+	const struct command_row *row = cli_find_command(cli->command);
+
+	if (row != NULL)
+		return row->run(cli, argc, argv);
+	const char *name = cli->command;
+	const char *near = cli_near_command(name);
+	cli->command = NULL;
+	if (near != NULL)
+		return cli_usage(cli, "there is no command '%s'; did you mean '%s'?", name, near);
+	return cli_usage(cli, "there is no command '%s'", name);
+}
+
+int main(int argc, char **argv)
+{
+	struct cli cli = {.program = basename(argv[0])};
+	struct error err = ERROR_INIT;
+	int code;
+
+	if (host_init(&err) < 0) {
+		fprintf(stderr, "drfs: %s\n", error_text(&err));
+		return CLI_FAILED;
+	}
+	cli.log = log_new(2, LOG_LEVEL_NOTICE);
+	catch_signals();
+	if (strcmp(cli.program, "mount.drfs") == 0) {
+		cli.command = "mount";
+		code = cmd_mount_helper(&cli, argc - 1, argv + 1);
+	} else {
+		code = take_command(&cli, &argc, argv);
+		if (code == CLI_OK)
+			code = run(&cli, argc, argv);
+	}
+	if (fflush(stdout) != 0 && code == CLI_OK)
+		code = CLI_FAILED;
+	if (cli_cancelled != 0 && code == CLI_FAILED)
+		code = CLI_INTERRUPTED;
+	cli_close(&cli);
+	return code;
+}
