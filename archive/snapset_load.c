@@ -1,0 +1,683 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Loading goes in rounds. A round fetches what was listed and is not known:
+ * marks and summaries at once, then snapshots that no summary holds. When
+ * something listed could not be read, the names are listed again before that
+ * is believed: a merge may have moved it. Statements are decoded and their
+ * signatures checked on all cores.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "archive/object_cache.h"
+#include "archive/snapset_internal.h"
+#include "archive/summary.h"
+#include "archive/wave.h"
+#include "base/pool.h"
+
+enum { ROUNDS_MAX = 5, BATCH = 16, BATCHES_WORTH_THREADS = 4 };
+
+/* A statement on its way to a snapshot. */
+struct candidate {
+	const struct signers *signers;
+	struct id id;
+	const uint8_t *data; /* borrowed from a fetched object */
+	size_t len;
+	struct snapshot *snapshot; /* once decoded */
+	int status;
+	char *why;
+};
+
+struct candidates {
+	struct candidate *list;
+	size_t count;
+};
+
+struct loader {
+	struct repo *repo;
+	struct catalog *catalog;
+	const struct snapset *old;
+	struct repo_listing *names;
+	struct signers signers;
+	struct snapshot **all; /* statements that stand; owned */
+	size_t all_count, all_cap;
+	struct id_list voids;
+	struct id_list known; /* ids of both, sorted */
+	struct snapset *set;  /* what is being made */
+};
+
+static int no_memory(struct error *err)
+{
+	return error_no_memory(err, "the snapshots");
+}
+
+/* ---- small steps on the loader ---- */
+
+static bool add_snapshot(struct loader *l, struct snapshot *s)
+{
+	if (l->all_count == l->all_cap) {
+		size_t cap = l->all_cap ? l->all_cap * 2 : 64;
+		struct snapshot **more = reallocarray(l->all, cap, sizeof(*more));
+		if (!more)
+			return false;
+		l->all = more;
+		l->all_cap = cap;
+	}
+	l->all[l->all_count++] = s;
+	return true;
+}
+
+/* Takes a decoded statement in, or frees it. */
+static int add_statement(struct loader *l, struct snapshot *s, struct error *err)
+{
+	bool ok = id_list_add(&l->known, &s->id);
+	if (ok && !s->is_void && add_snapshot(l, s))
+		return 0;
+	ok = ok && s->is_void && id_list_add(&l->voids, &s->id);
+	snapshot_free(s);
+	return ok ? 0 : no_memory(err);
+}
+
+/* Notes an object that does not open. */
+static int add_fault(
+	struct snapset *set, enum object_kind kind, const struct id *id, int status, const char *why, struct error *err)
+{
+	char name[FORMAT_NAME_MAX];
+	struct snapset_fault *more = reallocarray(set->faults, set->fault_count + 1, sizeof(*more));
+	if (!more)
+		return no_memory(err);
+	set->faults = more;
+	object_name(kind, 0, id, name);
+	size_t len = strlen(name) + strlen(why) + sizeof("'': ");
+	char *reason = malloc(len);
+	if (!reason)
+		return no_memory(err);
+	snprintf(reason, len, "'%s': %s", name, why);
+	more[set->fault_count++] = (struct snapset_fault){.id = *id, .reason = reason};
+	set->priv->retry |= status == ERR_NOT_FOUND || status == ERR_IO;
+	return 0;
+}
+
+static void clear_faults(struct snapset *set)
+{
+	for (size_t i = 0; i < set->fault_count; i++)
+		free(set->faults[i].reason);
+	set->fault_count = 0;
+	set->priv->retry = false;
+}
+
+/* ---- decoding ---- */
+
+static void decode_one(struct candidate *c)
+{
+	struct error err = ERROR_INIT;
+	c->status = snapshot_decode_by(c->signers, &c->id, c->data, c->len, &c->snapshot, &err);
+	if (c->status != 0)
+		c->why = strdup(error_text(&err));
+}
+
+static void decode_batch(void *arg, size_t batch)
+{
+	struct candidates *cs = arg;
+	size_t end = (batch + 1) * BATCH;
+	for (size_t i = batch * BATCH; i < end && i < cs->count; i++)
+		decode_one(&cs->list[i]);
+}
+
+static void decode_all(struct candidates *cs)
+{
+	size_t batches = (cs->count + BATCH - 1) / BATCH;
+	wave_run(batches > BATCHES_WORTH_THREADS ? pool_cores() : 1, batches, decode_batch, cs);
+}
+
+static void candidates_release(struct candidates *cs)
+{
+	for (size_t i = 0; i < cs->count; i++) {
+		snapshot_free(cs->list[i].snapshot);
+		free(cs->list[i].why);
+	}
+	free(cs->list);
+	*cs = (struct candidates){0};
+}
+
+/* Moves what was decoded into the loader. What failed stays for the caller to look at. */
+static int take_decoded(struct loader *l, struct candidates *cs, struct error *err)
+{
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < cs->count; i++) {
+		struct candidate *c = &cs->list[i];
+		if (c->status == ERR_NO_MEMORY)
+			return no_memory(err);
+		if (c->status != 0)
+			continue;
+		rc = add_statement(l, c->snapshot, err);
+		c->snapshot = NULL;
+	}
+	id_list_sort(&l->known);
+	return rc;
+}
+
+/* ---- marks ---- */
+
+static int add_mark(struct snapset_private *p, struct mark *m, struct error *err)
+{
+	struct mark **more = reallocarray(p->marks, p->mark_count + 1, sizeof(*more));
+	if (!more) {
+		mark_free(m);
+		return no_memory(err);
+	}
+	p->marks = more;
+	more[p->mark_count++] = m;
+	return 0;
+}
+
+/* Revocations are the root's and need no other card; with them all others are judged. */
+static int decode_marks(struct loader *l, const struct fetch *f, bool *done, bool again, struct error *err)
+{
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < f->count; i++) {
+		const struct fetched *item = &f->items[i];
+		struct error why = ERROR_INIT;
+		struct mark *m = NULL;
+		if (done[i])
+			continue;
+		int status = item->status;
+		if (status == 0)
+			status =
+				mark_decode_by(&l->signers, &item->id, item->content.data, item->content.len, &m, &why);
+		if (status == ERR_NO_MEMORY)
+			return no_memory(err);
+		if (status == 0 && (again || m->kind == MARK_REVOKED)) {
+			done[i] = true;
+			rc = add_mark(l->set->priv, m, err);
+			continue;
+		}
+		mark_free(m);
+		if (status != 0 && again)
+			rc = add_fault(
+				l->set, KIND_MARK, &item->id, status, item->why ? item->why : error_text(&why), err);
+	}
+	return rc;
+}
+
+static int take_marks(struct loader *l, const struct fetch *f, struct error *err)
+{
+	bool *done = calloc(f->count + 1, sizeof(*done));
+	int rc = done ? decode_marks(l, f, done, false, err) : no_memory(err);
+	if (rc == 0) {
+		signers_release(&l->signers);
+		rc = snapset_signers(&l->signers, l->set->priv->marks, l->set->priv->mark_count, err);
+	}
+	if (rc == 0)
+		rc = decode_marks(l, f, done, true, err);
+	free(done);
+	return rc;
+}
+
+/* ---- summaries ---- */
+
+static int compare_candidates(const void *a, const void *b)
+{
+	return id_compare(&((const struct candidate *)a)->id, &((const struct candidate *)b)->id);
+}
+
+/* One candidate an id; what is known already is not checked again. */
+static void thin_out(const struct loader *l, struct candidates *cs)
+{
+	size_t kept = 0;
+	if (cs->count > 1)
+		qsort(cs->list, cs->count, sizeof(*cs->list), compare_candidates);
+	for (size_t i = 0; i < cs->count; i++) {
+		bool doubled = kept > 0 && id_equal(&cs->list[kept - 1].id, &cs->list[i].id);
+		if (!doubled && !id_list_has(&l->known, &cs->list[i].id))
+			cs->list[kept++] = cs->list[i];
+	}
+	cs->count = kept;
+}
+
+static bool add_candidates(const struct loader *l, struct candidates *cs, const struct summary *s)
+{
+	struct candidate *more = reallocarray(cs->list, cs->count + s->count + 1, sizeof(*more));
+	if (!more)
+		return false;
+	cs->list = more;
+	for (size_t i = 0; i < s->count; i++)
+		more[cs->count++] = (struct candidate){.signers = &l->signers,
+			.id = s->entries[i].id,
+			.data = s->entries[i].data,
+			.len = s->entries[i].len};
+	return true;
+}
+
+/* Notes which statements a summary holds: those that are known by now. */
+static int add_info(struct loader *l, const struct id *id, const struct summary *s, struct error *err)
+{
+	struct snapset_private *p = l->set->priv;
+	struct summary_info *more = reallocarray(p->infos, p->info_count + 1, sizeof(*more));
+	if (!more)
+		return no_memory(err);
+	p->infos = more;
+	struct summary_info *info = &more[p->info_count++];
+	*info = (struct summary_info){.id = *id};
+	for (size_t i = 0; i < s->count; i++)
+		if (id_list_has(&l->known, &s->entries[i].id) && !id_list_add(&info->covers, &s->entries[i].id))
+			return no_memory(err);
+	id_list_sort(&info->covers);
+	return 0;
+}
+
+/* Which summaries open is told by `whole`; they borrow from f. */
+static int open_summaries(struct loader *l, const struct fetch *f, struct summary *summaries, bool *whole,
+	struct candidates *cs, struct error *err)
+{
+	int rc = 0;
+	for (size_t i = 0; rc == 0 && i < f->count; i++) {
+		const struct fetched *item = &f->items[i];
+		struct error why = ERROR_INIT;
+		int status = item->status;
+		if (status == 0)
+			status = summary_decode(item->content.data, item->content.len, &summaries[i], &why);
+		whole[i] = status == 0;
+		if (status == ERR_NO_MEMORY)
+			rc = no_memory(err);
+		else if (status != 0)
+			rc = add_fault(
+				l->set, KIND_SUMMARY, &item->id, status, item->why ? item->why : error_text(&why), err);
+		else if (!add_candidates(l, cs, &summaries[i]))
+			rc = no_memory(err);
+	}
+	return rc;
+}
+
+/* A statement in a summary that fails is passed over: its own object is asked, and may be told as a fault. */
+static int take_summaries(struct loader *l, const struct fetch *f, struct error *err)
+{
+	struct summary *summaries = calloc(f->count + 1, sizeof(*summaries));
+	bool *whole = calloc(f->count + 1, sizeof(*whole));
+	struct candidates cs = {0};
+	int rc = summaries && whole ? open_summaries(l, f, summaries, whole, &cs, err) : no_memory(err);
+	if (rc == 0) {
+		thin_out(l, &cs);
+		decode_all(&cs);
+		rc = take_decoded(l, &cs, err);
+	}
+	for (size_t i = 0; rc == 0 && i < f->count; i++)
+		if (whole[i])
+			rc = add_info(l, &f->items[i].id, &summaries[i], err);
+	for (size_t i = 0; rc == 0 && i < cs.count; i++)
+		if (cs.list[i].status != 0)
+			log_info(l->repo->log, "a summary holds a statement that does not count: %s",
+				cs.list[i].why ? cs.list[i].why : "no memory");
+	candidates_release(&cs);
+	for (size_t i = 0; summaries && i < f->count; i++)
+		summary_release(&summaries[i]);
+	free(summaries);
+	free(whole);
+	return rc;
+}
+
+/* ---- snapshots ---- */
+
+static int take_snapshots(struct loader *l, const struct fetch *f, struct error *err)
+{
+	struct candidates cs = {.list = calloc(f->count + 1, sizeof(*cs.list))};
+	int rc = cs.list ? 0 : no_memory(err);
+	for (size_t i = 0; rc == 0 && i < f->count; i++) {
+		const struct fetched *item = &f->items[i];
+		if (item->status != 0)
+			rc = add_fault(l->set, KIND_SNAPSHOT, &item->id, item->status, item->why, err);
+		else
+			cs.list[cs.count++] = (struct candidate){.signers = &l->signers,
+				.id = item->id,
+				.data = item->content.data,
+				.len = item->content.len};
+	}
+	if (rc == 0) {
+		decode_all(&cs);
+		rc = take_decoded(l, &cs, err);
+	}
+	for (size_t i = 0; rc == 0 && i < cs.count; i++) {
+		const struct candidate *c = &cs.list[i];
+		if (c->status != 0)
+			rc = add_fault(l->set, KIND_SNAPSHOT, &c->id, c->status, c->why ? c->why : "no memory", err);
+	}
+	candidates_release(&cs);
+	return rc;
+}
+
+/* ---- rounds ---- */
+
+static void fetch_wave(void *arg, size_t index)
+{
+	fetch_run((struct fetch *)arg + index);
+}
+
+static struct fetch fetch_of(const struct loader *l, enum object_kind kind)
+{
+	return (struct fetch){.repo = l->repo, .catalog = l->catalog, .signers = &l->signers, .kind = kind};
+}
+
+static bool want_new_summaries(const struct loader *l, struct id_list *want)
+{
+	const struct snapset_private *p = l->set->priv;
+	struct id_list have = {0};
+	bool ok = true;
+	for (size_t i = 0; ok && i < p->info_count; i++)
+		ok = id_list_add(&have, &p->infos[i].id);
+	id_list_sort(&have);
+	ok = ok && id_list_minus(want, &l->names->summaries, &have);
+	id_list_release(&have);
+	return ok;
+}
+
+static bool want_new_marks(const struct loader *l, struct id_list *want)
+{
+	const struct snapset_private *p = l->set->priv;
+	struct id_list have = {0};
+	bool ok = true;
+	for (size_t i = 0; ok && i < p->mark_count; i++)
+		ok = id_list_add(&have, &p->marks[i]->id);
+	id_list_sort(&have);
+	ok = ok && id_list_minus(want, &l->names->marks, &have);
+	id_list_release(&have);
+	return ok;
+}
+
+static int fetch_failed(const struct fetch *f, struct error *err)
+{
+	return f->status == 0 ? 0 : error_set(err, (enum error_code)f->status, "%s", error_text(&f->err));
+}
+
+/* Marks and summaries, at the same time where the store is remote. */
+static int round_one(struct loader *l, struct error *err)
+{
+	struct fetch f[2] = {fetch_of(l, KIND_MARK), fetch_of(l, KIND_SUMMARY)};
+	int rc = want_new_marks(l, &f[0].want) && want_new_summaries(l, &f[1].want) ? 0 : no_memory(err);
+	if (rc == 0) {
+		wave_run(wave_threads(l->repo->store), 2, fetch_wave, f);
+		rc = fetch_failed(&f[0], err);
+	}
+	if (rc == 0)
+		rc = fetch_failed(&f[1], err);
+	if (rc == 0)
+		rc = take_marks(l, &f[0], err);
+	if (rc == 0)
+		rc = take_summaries(l, &f[1], err);
+	fetch_release(&f[0]);
+	fetch_release(&f[1]);
+	return rc;
+}
+
+static int round_two(struct loader *l, struct error *err)
+{
+	struct fetch f = fetch_of(l, KIND_SNAPSHOT);
+	int rc = id_list_minus(&f.want, &l->names->snapshots, &l->known) ? 0 : no_memory(err);
+	if (rc == 0) {
+		fetch_run(&f);
+		rc = fetch_failed(&f, err);
+	}
+	if (rc == 0)
+		rc = take_snapshots(l, &f, err);
+	fetch_release(&f);
+	return rc;
+}
+
+static bool same_names(const struct repo_listing *a, const struct repo_listing *b)
+{
+	return id_list_equal(&a->snapshots, &b->snapshots) && id_list_equal(&a->summaries, &b->summaries) &&
+	       id_list_equal(&a->marks, &b->marks);
+}
+
+/* Until all is read, or what is not stays unreadable though the names are the same when they are listed again. */
+static int load_rounds(struct loader *l, struct error *err)
+{
+	for (int round = 0;; round++) {
+		clear_faults(l->set);
+		int rc = round_one(l, err);
+		if (rc == 0)
+			rc = round_two(l, err);
+		if (rc != 0 || l->set->fault_count == 0 || round == ROUNDS_MAX)
+			return rc;
+		struct repo_listing *fresh = NULL;
+		rc = repo_listing_load(l->repo, &fresh, err);
+		if (rc != 0)
+			return rc;
+		bool same = same_names(l->names, fresh);
+		repo_listing_free(l->names);
+		l->names = fresh;
+		if (same)
+			return 0;
+	}
+}
+
+/* ---- what was loaded before ---- */
+
+/* Is it the newest or the one before, in its dataset? Their root nodes are worth keeping. */
+static bool is_recent(struct snapshot *const *list, size_t count, size_t i)
+{
+	return i + 2 >= count || strcmp(list[i]->dataset, list[i + 2]->dataset) != 0;
+}
+
+static int copy_snapshots(struct loader *l, struct snapshot *const *list, size_t count, struct error *err)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct snapshot *s = snapshot_copy(list[i]);
+		if (!s)
+			return no_memory(err);
+		if (is_recent(list, count, i)) {
+			buf_put(&s->root_sealed, list[i]->root_sealed.data, list[i]->root_sealed.len);
+			memcpy(s->root_key, list[i]->root_key, sizeof(s->root_key));
+		}
+		int rc = add_statement(l, s, err);
+		if (rc != 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int copy_infos(struct loader *l, const struct snapset_private *old, struct error *err)
+{
+	struct snapset_private *p = l->set->priv;
+	p->infos = calloc(old->info_count + 1, sizeof(*p->infos));
+	if (!p->infos)
+		return no_memory(err);
+	for (size_t i = 0; i < old->info_count; i++) {
+		struct summary_info *info = &p->infos[p->info_count++];
+		info->id = old->infos[i].id;
+		if (!id_list_add_all(&info->covers, old->infos[i].covers.ids, old->infos[i].covers.count))
+			return no_memory(err);
+	}
+	return 0;
+}
+
+static int copy_old(struct loader *l, struct error *err)
+{
+	const struct snapset *old = l->old;
+	if (!old)
+		return 0;
+	int rc = copy_snapshots(l, old->list, old->count, err);
+	if (rc == 0)
+		rc = copy_snapshots(l, old->priv->hidden, old->priv->hidden_count, err);
+	if (rc == 0)
+		rc = copy_infos(l, old->priv, err);
+	for (size_t i = 0; rc == 0 && i < old->priv->mark_count; i++) {
+		struct mark *m = mark_copy(old->priv->marks[i]);
+		rc = m ? add_mark(l->set->priv, m, err) : no_memory(err);
+	}
+	if (rc == 0 && (!id_list_add_all(&l->voids, old->voids, old->void_count) ||
+			       !id_list_add_all(&l->known, old->voids, old->void_count)))
+		rc = no_memory(err);
+	id_list_sort(&l->known);
+	return rc;
+}
+
+/* ---- the end ---- */
+
+/* Drops what was known of summaries that are gone, and gathers what the others hold. */
+static int settle_infos(struct loader *l, struct id_list *covered, struct error *err)
+{
+	struct snapset_private *p = l->set->priv;
+	size_t kept = 0;
+	bool ok = true;
+	for (size_t i = 0; i < p->info_count; i++) {
+		struct summary_info *info = &p->infos[i];
+		if (!id_list_has(&l->names->summaries, &info->id)) {
+			id_list_release(&info->covers);
+			continue;
+		}
+		ok &= id_list_add_all(covered, info->covers.ids, info->covers.count);
+		p->infos[kept++] = *info;
+	}
+	p->info_count = kept;
+	id_list_sort(covered);
+	return ok ? 0 : no_memory(err);
+}
+
+static bool stands(const struct loader *l, const struct id_list *covered, const struct id *id)
+{
+	return id_list_has(&l->names->snapshots, id) || id_list_has(covered, id);
+}
+
+/* A snapshot whose object was deleted and that no summary holds is gone. */
+static void drop_gone(struct loader *l, const struct id_list *covered)
+{
+	size_t kept = 0;
+	for (size_t i = 0; i < l->all_count; i++) {
+		if (stands(l, covered, &l->all[i]->id))
+			l->all[kept++] = l->all[i];
+		else
+			snapshot_free(l->all[i]);
+	}
+	l->all_count = kept;
+	kept = 0;
+	for (size_t i = 0; i < l->voids.count; i++)
+		if (stands(l, covered, &l->voids.ids[i]))
+			l->voids.ids[kept++] = l->voids.ids[i];
+	l->voids.count = kept;
+	id_list_sort(&l->voids);
+}
+
+static void count_uncovered(struct loader *l, const struct id_list *covered)
+{
+	for (size_t i = 0; i < l->names->snapshots.count; i++) {
+		const struct id *id = &l->names->snapshots.ids[i];
+		l->set->uncovered += id_list_has(&l->known, id) && !id_list_has(covered, id);
+	}
+}
+
+static void settle_figures(struct snapset *set)
+{
+	int64_t newest = INT64_MIN;
+	for (size_t i = 0; i < set->count; i++) {
+		struct snapshot *s = set->list[i];
+		if (!is_recent(set->list, set->count, i))
+			buf_wipe(&s->root_sealed);
+		if (s->archive_bytes > 0 && s->time >= newest) {
+			newest = s->time;
+			set->archive_bytes = s->archive_bytes;
+		}
+	}
+	for (size_t i = 0; i < set->priv->hidden_count; i++)
+		buf_wipe(&set->priv->hidden[i]->root_sealed);
+}
+
+static int finish(struct loader *l, struct error *err)
+{
+	struct snapset *set = l->set;
+	struct id_list covered = {0};
+	int rc = settle_infos(l, &covered, err);
+	if (rc == 0) {
+		drop_gone(l, &covered);
+		count_uncovered(l, &covered);
+		rc = snapset_apply_marks(set, l->all, l->all_count, err);
+	}
+	id_list_release(&covered);
+	if (rc != 0)
+		return rc;
+	l->all_count = 0; /* the set's from here on */
+	set->voids = l->voids.ids;
+	set->void_count = l->voids.count;
+	l->voids = (struct id_list){0};
+	set->priv->names = *l->names;
+	free(l->names);
+	l->names = NULL;
+	settle_figures(set);
+	return snapset_name_all(set, l->old, l->repo->log, err);
+}
+
+/* Objects that are not listed any more leave the catalog as well. */
+static bool keep_kept(void *arg, const char *name)
+{
+	const struct repo_listing *names = arg;
+	struct id id;
+	if (object_name_parse(name, "snapshots/", &id))
+		return id_list_has(&names->snapshots, &id);
+	if (object_name_parse(name, "summaries/", &id))
+		return id_list_has(&names->summaries, &id);
+	return object_name_parse(name, "marks/", &id) && id_list_has(&names->marks, &id);
+}
+
+static void sweep(const struct loader *l, struct repo_listing *names)
+{
+	static const char *const prefixes[] = {"snapshots/", "summaries/", "marks/"};
+	for (size_t i = 0; l->catalog && i < 3; i++)
+		catalog_objects_sweep(l->catalog, prefixes[i], keep_kept, names, NULL);
+}
+
+/* Would loading again find just what `old` holds? A slot added since may explain what was refused before. */
+static bool is_current(const struct loader *l, const struct snapset *old)
+{
+	return !old->priv->retry && old->priv->slot_count == l->repo->slot_count &&
+	       same_names(&old->priv->names, l->names);
+}
+
+static int load_new(struct loader *l, struct error *err)
+{
+	l->set = calloc(1, sizeof(*l->set));
+	if (!l->set)
+		return no_memory(err);
+	l->set->refs = 1;
+	l->set->priv = calloc(1, sizeof(*l->set->priv));
+	if (!l->set->priv)
+		return no_memory(err);
+	l->set->priv->slot_count = l->repo->slot_count;
+	int rc = copy_old(l, err);
+	if (rc == 0)
+		rc = load_rounds(l, err);
+	return rc == 0 ? finish(l, err) : rc;
+}
+
+static void loader_release(struct loader *l)
+{
+	for (size_t i = 0; i < l->all_count; i++)
+		snapshot_free(l->all[i]);
+	free(l->all);
+	id_list_release(&l->voids);
+	id_list_release(&l->known);
+	signers_release(&l->signers);
+	repo_listing_free(l->names);
+	snapset_unref(l->set);
+}
+
+int snapset_load(struct repo *repo, struct catalog *catalog, const struct snapset *old, const struct snapset **ret_set,
+	struct error *err)
+{
+	struct loader l = {
+		.repo = repo, .catalog = catalog, .old = old, .signers.repo = repo, .names = repo_take_listing(repo)};
+	int rc = l.names ? 0 : repo_listing_load(repo, &l.names, err);
+	if (rc == 0 && old && is_current(&l, old)) {
+		repo_listing_free(l.names);
+		*ret_set = snapset_ref(old);
+		return 0;
+	}
+	if (rc == 0)
+		rc = load_new(&l, err);
+	if (rc == 0) {
+		sweep(&l, &l.set->priv->names);
+		*ret_set = l.set;
+		l.set = NULL;
+	}
+	loader_release(&l);
+	return rc == 0 ? 0 : error_wrap(err, rc, "reading the list of snapshots");
+}
