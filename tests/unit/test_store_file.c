@@ -329,6 +329,28 @@ static void test_tmpfile__with_more_than_announced_is_copied(void **state)
 	store_close(s);
 }
 
+static void test_put__callers_own_unnamed_file_stays_his(void **state)
+{
+	struct place *place = *state;
+	struct store *s = open_repo(place, true);
+
+	int fd = open(place->root, O_TMPFILE | O_RDWR, 0600);
+	if (fd < 0) {
+		store_close(s);
+		skip();
+	}
+	assert_int_equal(write(fd, "first", 5), 5);
+	struct store_body body = {.fd = fd, .len = 5};
+	assert_int_equal(store_put(s, NULL, "packs/ab/abc", &body, NULL, NULL), 0);
+	/* He uses it again for what comes next. */
+	assert_int_equal(pwrite(fd, "other", 5, 0), 5);
+	assert_int_equal(store_put(s, NULL, "packs/ab/abd", &body, NULL, NULL), 0);
+	close(fd);
+	assert_reads(s, "packs/ab/abc", "first");
+	assert_reads(s, "packs/ab/abd", "other");
+	store_close(s);
+}
+
 static void test_list__what_is_no_object_is_not_shown(void **state)
 {
 	struct place *place = *state;
@@ -428,6 +450,44 @@ static void test_get__open_files_stay_few(void **state)
 	}
 	assert_int_equal(open_fds(), before);
 	store_close(s);
+}
+
+static void test_fds__object_deleted_while_it_was_opened_is_not_kept(void **state)
+{
+	struct file_fds *fds = file_fds_new();
+
+	(void)state;
+	assert_non_null(fds);
+	uint64_t epoch = file_fds_epoch(fds);
+	int fd = open("/dev/null", O_RDONLY);
+	assert_true(fd >= 0);
+	file_fds_drop(fds, "packs/x"); /* between the opening and the adding */
+	struct file_fd *entry = file_fds_add(fds, epoch, "packs/x", fd);
+	assert_non_null(entry);
+	assert_int_equal(entry->fd, fd);
+	assert_null(file_fds_take(fds, "packs/x"));
+	file_fds_put(fds, entry);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	file_fds_free(fds);
+}
+
+static void test_fds__dropped_object_stays_open_for_who_uses_it(void **state)
+{
+	struct file_fds *fds = file_fds_new();
+
+	(void)state;
+	assert_non_null(fds);
+	int fd = open("/dev/null", O_RDONLY);
+	struct file_fd *entry = file_fds_add(fds, file_fds_epoch(fds), "packs/x", fd);
+	assert_non_null(entry);
+	assert_ptr_equal(file_fds_take(fds, "packs/x"), entry);
+	file_fds_put(fds, entry);
+	file_fds_drop(fds, "packs/x");
+	assert_null(file_fds_take(fds, "packs/x"));
+	assert_true(fcntl(fd, F_GETFD) >= 0);
+	file_fds_put(fds, entry);
+	assert_int_equal(fcntl(fd, F_GETFD), -1);
+	file_fds_free(fds);
 }
 
 static void test_put__folder_that_was_removed_is_made_again(void **state)
@@ -627,12 +687,12 @@ int main(void)
 			.open = place_open,
 			.clean = place_clean,
 			.arg = &unnamed,
-			.many = 1000},
+			.many = 300},
 		{.label = "store file with temporary names conforms",
 			.open = place_open,
 			.clean = place_clean,
 			.arg = &named,
-			.many = 1000},
+			.many = 300},
 		{.label = "store file in memory conforms", .open = place_open, .clean = place_clean, .arg = &shm},
 	};
 	static const struct CMUnitTest tests[] = {
@@ -644,11 +704,14 @@ int main(void)
 		AT_PLACE(test_put__date_is_the_files_own),
 		AT_PLACE(test_tmpfile__is_taken_over_without_copying),
 		AT_PLACE(test_tmpfile__with_more_than_announced_is_copied),
+		AT_PLACE(test_put__callers_own_unnamed_file_stays_his),
 		AT_PLACE(test_list__what_is_no_object_is_not_shown),
 		AT_PLACE(test_links__are_never_followed),
 		AT_PLACE(test_names__of_folders_and_objects_do_not_mix),
 		AT_PLACE(test_get__object_replaced_by_another_process_is_seen),
 		AT_PLACE(test_get__open_files_stay_few),
+		cmocka_unit_test(test_fds__object_deleted_while_it_was_opened_is_not_kept),
+		cmocka_unit_test(test_fds__dropped_object_stays_open_for_who_uses_it),
 		AT_PLACE(test_put__folder_that_was_removed_is_made_again),
 		AT_PLACE(test_put__full_disk_tells_what_is_missing_and_leaves_nothing),
 		AT_PLACE(test_put__full_disk_leaves_no_temporary_name),
