@@ -32,7 +32,7 @@ enum fault_ops { FAULT_GET = 1, FAULT_PUT = 2, FAULT_DEL = 4, FAULT_LIST = 8, FA
 struct fault_rule {
 	enum fault_kind kind;
 	unsigned ops;       /* enum fault_ops; which calls count and are hit */
-	uint64_t nth;       /* the nth such call (from 1); 0: every one */
+	uint64_t nth;       /* the nth such call (from 1); 0: every one, whatever count says */
 	uint64_t count;     /* how many from then on; 0 means 1 */
 	const char *prefix; /* only names that begin so; NULL: all. Copied. */
 	int code;           /* for FAULT_FAIL; 0: ERR_UNAVAILABLE */
@@ -48,9 +48,15 @@ void store_fault_clear(struct store *store);
 uint64_t store_fault_calls(struct store *store, unsigned ops);
 /* Puts and deletes that took effect so far. */
 size_t store_fault_history(struct store *store);
-/* A memory store as it stood after the first `n` of them. */
+/*
+ * A memory store as it stood after the first `n` of them, with what `below` held before the layer was laid.
+ * No call may be under way. ERR_USAGE: there were fewer.
+ */
 int store_fault_cut(struct store *store, size_t n, struct store **ret_store, struct error *err);
-/* Lays the layer over *store as DRFS_FAULT says; nothing when it is not set. */
+/*
+ * Lays the layer over *store as DRFS_FAULT says; nothing when it is not set. This layer keeps no history, since a
+ * real backup would not fit in memory. On failure *store stays the caller's to close.
+ */
 int store_fault_from_env(struct store **store, struct error *err);
 
 #endif

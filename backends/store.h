@@ -81,7 +81,10 @@ struct store_ops {
 		    store_list_fn *fn, void *arg, struct error *err);
 	int (*stat)(struct store *store, const struct store_call *call, const char *name, uint64_t *ret_size,
 		    struct error *err);
-	/* Optional. An unnamed file that a later put of `fd` takes over without copying. -1 in *ret_fd: none, use a temporary folder. */
+	/*
+	 * Optional. An unnamed file that a later put of `fd`, with len its whole size, takes over without copying: it is
+	 * not written to after that. The caller closes it in any case. -1 in *ret_fd: none, use a temporary folder.
+	 */
 	int (*tmpfile)(struct store *store, const char *name, int *ret_fd, struct error *err);
 	/* Optional. Bytes that can still be stored; UINT64_MAX where no limit is known. */
 	int (*free_space)(struct store *store, uint64_t *ret_bytes, struct error *err);
