@@ -96,6 +96,10 @@ struct cli_unlock {
 /* `fresh`: for init or a new slot: a key file may be made, a prompted passphrase is asked for twice. */
 int cli_unlock(struct cli *cli, bool fresh, struct cli_unlock *ret, struct error *err);
 void cli_unlock_release(struct cli_unlock *u);
+/* One way alone. `fresh`: the file is made when it is missing; `twice`: the passphrase is asked for twice. */
+int cli_unlock_key_file(struct cli_unlock *u, const char *path, bool fresh, struct error *err);
+int cli_unlock_password_file(struct cli_unlock *u, const char *path, struct error *err);
+int cli_unlock_terminal(struct cli_unlock *u, bool twice, struct error *err);
 
 /* Opens store and repository (cli->repo), and its snapshots (cli->set) when `snapshots`. CLI_OK or an exit code (told).
  */

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/fault.h"
 #include "base/fileio.h"
 #include "base/hex.h"
 #include "base/host.h"
@@ -112,8 +111,6 @@ static int open_repo(struct cli *cli, const char *url, struct error *err)
 	struct cli_unlock unlock = {0};
 	int r = store_open(url, &options, &store, err);
 
-	if (r == 0)
-		r = store_fault_from_env(&store, err);
 	if (r == 0) { /* said before a passphrase is asked for */
 		uint64_t size;
 		r = store_stat(store, NULL, "config", &size, err);

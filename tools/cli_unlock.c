@@ -41,7 +41,7 @@ static int take_passphrase(struct cli_unlock *u, const char *text, size_t len, c
 	return 0;
 }
 
-static int from_file(struct cli_unlock *u, const char *path, struct error *err)
+int cli_unlock_password_file(struct cli_unlock *u, const char *path, struct error *err)
 {
 	struct buf text = {0};
 	int r = fileio_slurp(path, PASSPHRASE_MAX, &text, err);
@@ -99,7 +99,7 @@ static int ask(const char *prompt, char *dst, size_t cap, struct error *err)
 	return r;
 }
 
-static int from_terminal(struct cli_unlock *u, bool twice, struct error *err)
+int cli_unlock_terminal(struct cli_unlock *u, bool twice, struct error *err)
 {
 	char first[PASSPHRASE_MAX], second[PASSPHRASE_MAX];
 	int r = ask(twice ? "new passphrase: " : "passphrase: ", first, sizeof(first), err);
@@ -115,7 +115,7 @@ static int from_terminal(struct cli_unlock *u, bool twice, struct error *err)
 	return r;
 }
 
-static int from_key_file(struct cli_unlock *u, const char *path, bool fresh, struct error *err)
+int cli_unlock_key_file(struct cli_unlock *u, const char *path, bool fresh, struct error *err)
 {
 	u->key = host_secret_alloc(FORMAT_KEY_LEN);
 	u->key_path = strdup(path);
@@ -142,18 +142,18 @@ int cli_unlock(struct cli *cli, bool fresh, struct cli_unlock *ret, struct error
 	const struct conf *conf = cli->conf;
 
 	if (env("DRFS_KEY_FILE") != NULL)
-		return from_key_file(ret, env("DRFS_KEY_FILE"), fresh, err);
+		return cli_unlock_key_file(ret, env("DRFS_KEY_FILE"), fresh, err);
 	if (env("DRFS_PASSWORD") != NULL)
 		return take_passphrase(ret, env("DRFS_PASSWORD"), strlen(env("DRFS_PASSWORD")), "DRFS_PASSWORD", err);
 	if (env("DRFS_PASSWORD_FILE") != NULL)
-		return from_file(ret, env("DRFS_PASSWORD_FILE"), err);
+		return cli_unlock_password_file(ret, env("DRFS_PASSWORD_FILE"), err);
 	if (env("DRFS_PASSWORD_COMMAND") != NULL)
 		return from_command(ret, env("DRFS_PASSWORD_COMMAND"), err);
 	if (conf != NULL && conf->key_file != NULL)
-		return from_key_file(ret, conf->key_file, fresh, err);
+		return cli_unlock_key_file(ret, conf->key_file, fresh, err);
 	if (conf != NULL && conf->password_file != NULL)
-		return from_file(ret, conf->password_file, err);
+		return cli_unlock_password_file(ret, conf->password_file, err);
 	if (conf != NULL && conf->password_command != NULL)
 		return from_command(ret, conf->password_command, err);
-	return from_terminal(ret, fresh, err);
+	return cli_unlock_terminal(ret, fresh, err);
 }

@@ -3,7 +3,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "backends/fault.h"
 #include "base/hex.h"
 #include "base/host.h"
 #include "base/jsonout.h"
@@ -66,8 +65,6 @@ static int make(struct cli *cli, const char *url, const char *label, struct cli_
 	struct store *store = NULL;
 	int r = store_open(url, &opening, &store, err);
 
-	if (r == 0)
-		r = store_fault_from_env(&store, err);
 	if (r == 0 && exists(store)) /* said before a key is made or a passphrase asked for */
 		r = error_set(err, ERR_EXISTS, "there is a repository at '%s' already", url);
 	if (r == 0)

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef TOOLS_SOURCE_H
+#define TOOLS_SOURCE_H
+
+/*
+ * SRC on the command line: a mounted path (it has a ref), or
+ * DATASET[/SNAPSHOT[/PATH]], where SNAPSHOT is a name, latest, latest~N, an
+ * ISO time or an id, and latest where none is given.
+ */
+
+#include "archive/reader.h"
+#include "tools/cli.h"
+
+struct source {
+	char *dataset;
+	const struct snapshot *snapshot; /* borrowed from cli->set */
+	char *path;                      /* in the snapshot, no slash at either end; "" for all. Bytes. */
+};
+
+/* Needs cli_open(cli, true) before. CLI_OK or an exit code (told). */
+int source_parse(struct cli *cli, const char *word, struct source *ret);
+void source_release(struct source *s);
+
+/* A reader for a command's run, with a cache of `mib` MiB. */
+int source_reader(struct cli *cli, unsigned mib, struct reader **ret_reader);
+
+/*
+ * The entry at the source's path. *ret_leaf pins it (NULL for the snapshot's root, whose entry is snapshot->top); give
+ * it back with reader_nodes(r)->put(). ERR_NOT_FOUND names the path.
+ */
+int source_find(struct reader *r, const struct source *s, const struct node **ret_leaf, const struct entry **ret_entry,
+	struct error *err);
+
+#endif
