@@ -202,14 +202,11 @@ static size_t drop_carriage_returns(char *p, size_t len)
 	return out;
 }
 
-/* Takes blank lines off the end of `t` and returns how many line ends that were. */
-static size_t strip_blank(struct text *t)
+/* Takes blank lines off the end of `t`. */
+static void strip_blank(struct text *t)
 {
-	size_t lines = 0;
-
-	for (; t->len > 0 && strchr(" \t\n", t->p[t->len - 1]) != NULL && t->p[t->len - 1] != '\0'; t->len--)
-		lines += t->p[t->len - 1] == '\n';
-	return lines;
+	while (t->len > 0 && strchr(" \t\n", t->p[t->len - 1]) != NULL && t->p[t->len - 1] != '\0')
+		t->len--;
 }
 
 /* Takes the last line off the end of `t`, which does not end with a line end, and returns it. */
@@ -224,14 +221,15 @@ static struct text strip_line(struct text *t)
 }
 
 /*
- * The tail is: the closing comment, for pg_dump the \unrestrict, a blank line, each with its line end. The
+ * The tail is: the closing comment, for pg_dump the \unrestrict, a blank line, each with its line end. Line ends and
+ * the frame of the comment may be missing: all data stands before them, and copying tools drop them. The
  * key is asked of pg_dump alone: pg_dumpall lifts its own restriction before the first database.
  */
 static void judge_tail(struct complete_judgement *j, struct text tail, const struct section *s)
 {
 	const char *who = s->cluster ? "pg_dumpall" : "pg_dump";
-	const char *close = s->cluster ? "--\n" START_CLUSTER " complete\n--" : "--\n" START_DUMP " complete\n--";
-	size_t lines = strip_blank(&tail);
+	const char *close = s->cluster ? START_CLUSTER " complete" : START_DUMP " complete";
+	strip_blank(&tail);
 	struct text rest = tail, key = {0};
 	bool lifted = !s->cluster && restrict_key(strip_line(&rest), UNRESTRICT, &key);
 
@@ -239,14 +237,14 @@ static void judge_tail(struct complete_judgement *j, struct text tail, const str
 		tail = rest;
 		strip_blank(&tail);
 	}
+	if (text_ends(tail, "\n--")) /* the line that frames the comment says nothing of its own */
+		tail.len -= 3;
 	if (!text_ends(tail, close))
 		complete_bad(j, "does not end with the closing comment of %s: it was cut short", who);
 	else if (!s->cluster && s->key.len > 0 && !lifted)
 		complete_bad(j, "ends without the '\\unrestrict' that %s writes last: it was cut short", who);
 	else if (!s->cluster && s->key.len > 0 && (key.len != s->key.len || memcmp(key.p, s->key.p, key.len) != 0))
 		complete_bad(j, "ends with an '\\unrestrict' that does not match the '\\restrict' at its head");
-	else if (lines < 2)
-		complete_bad(j, "ends before the last line end of %s: it was cut short", who);
 	else
 		complete_good(j);
 }
