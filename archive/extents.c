@@ -124,7 +124,7 @@ static int piece_get(struct node_source *source, const struct chunk_ref *ref, en
 
 static int piece_load(struct extent_reader *r, uint32_t index, struct error *err)
 {
-	const struct node *piece;
+	const struct node *piece = NULL;
 	if (r->piece && r->loaded == index)
 		return 0;
 	piece_drop(r);
@@ -180,7 +180,7 @@ int extent_reader_at(struct extent_reader *r, uint64_t off, uint64_t *ret_length
 
 int entry_xattrs(struct node_source *source, const struct entry *entry, struct buf *ret, struct error *err)
 {
-	const struct node *piece;
+	const struct node *piece = NULL;
 	if (entry->xattr_ref == EXTENT_HOLE) {
 		buf_put(ret, entry->xattrs, entry->xattrs_len);
 		return buf_failed(ret) ? error_no_memory(err, "extended attributes") : 0;

@@ -26,6 +26,7 @@ struct decoder {
 	uint64_t extents_left, pieces_left;
 	struct extent *extents; /* next free */
 	uint32_t refs_seen;     /* references used so far */
+	uint64_t keys_left;     /* bytes that whole keys may still take */
 	const uint8_t *last;    /* key before */
 	size_t last_len;
 	struct node_key_check keys;
@@ -214,7 +215,7 @@ static inline bool key_read(struct decoder *d, const uint8_t **ret_key, size_t *
 	uint64_t shared = wire_varint(&d->w);
 	uint64_t more = wire_varint_max(&d->w, ENTRY_KEY_MAX);
 	const uint8_t *rest = wire_bytes(&d->w, more);
-	if (!rest || shared > d->last_len || more == 0 || shared + more > d->text_left)
+	if (!rest || shared > d->last_len || more == 0 || shared + more > d->text_left || shared + more > d->keys_left)
 		return false;
 	/* Ascending, and everything that is shared is told as shared. */
 	if (shared < d->last_len && d->last[shared] >= rest[0])
@@ -225,6 +226,7 @@ static inline bool key_read(struct decoder *d, const uint8_t **ret_key, size_t *
 	memcpy(key + shared, rest, more);
 	d->text += shared + more;
 	d->text_left -= shared + more;
+	d->keys_left -= shared + more;
 	d->last = key;
 	d->last_len = shared + more;
 	*ret_key = key;
@@ -534,7 +536,8 @@ int node_decode(const void *plain, size_t len, struct node **ret_node, struct er
 	int status = node_content(plain, len, &content, &content_len, err);
 	if (status != 0)
 		return status;
-	struct decoder d = {.w = {.p = content, .end = content + content_len}};
+	struct decoder d = {
+		.w = {.p = content, .end = content + content_len}, .keys_left = NODE_KEYS_CUT + ENTRY_KEY_MAX};
 	if (!head_read(&d.w, &head))
 		return corrupt(err, "head");
 	status = block_new(&d, &head, err);
