@@ -231,7 +231,7 @@ int segment_merge(struct repo *repo, struct catalog *catalog, struct error *err)
 {
 	struct listing l = {0};
 	int rc = list_index(repo, &l, err);
-	if (rc == 0 && l.count >= FAN_IN) {
+	if (rc == 0 && l.count > 1) {
 		rc = finish_earlier(repo, catalog, &l, err);
 		if (rc == 0)
 			rc = list_index(repo, &l, err);

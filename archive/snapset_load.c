@@ -429,7 +429,7 @@ static bool same_names(const struct repo_listing *a, const struct repo_listing *
 	       id_list_equal(&a->marks, &b->marks);
 }
 
-/* Until all is read, or what is not stays unreadable though the names are the same when they are listed again. */
+/* Until all is read, or what is not was asked for twice, and the names are still the same when listed again. */
 static int load_rounds(struct loader *l, struct error *err)
 {
 	for (int round = 0;; round++) {
@@ -446,7 +446,7 @@ static int load_rounds(struct loader *l, struct error *err)
 		bool same = same_names(l->names, fresh);
 		repo_listing_free(l->names);
 		l->names = fresh;
-		if (same)
+		if (same && round > 0)
 			return 0;
 	}
 }
