@@ -23,6 +23,7 @@
 #include <cmocka.h>
 
 #include "base/checked.h"
+#include "base/clock.h"
 #include "tests/unit/catalog_conformance.h"
 #include "tests/unit/catalog_folder.h"
 
@@ -433,14 +434,17 @@ struct race {
 	struct catalog *catalog;
 	atomic_bool adding;
 	int result;
+	int64_t duration;
 };
 
 static void *add_large(void *arg)
 {
 	struct race *race = arg;
 	struct made_segment made = made_segment(2, 0, 1000, 100000);
+	int64_t begin = clock_monotonic();
 	atomic_store(&race->adding, true);
 	race->result = catalog_segment_add(race->catalog, &made.segment, NULL);
+	race->duration = clock_monotonic() - begin;
 	atomic_store(&race->adding, false);
 	made_segment_free(&made);
 	return NULL;
@@ -451,17 +455,23 @@ static void test_threads__lookup_does_not_wait_for_a_long_insert(void **state)
 	struct race race = {.catalog = folder_open(*state)};
 	pthread_t thread;
 	unsigned during = 0;
+	int64_t longest = 0;
 	assert_int_equal(add_made(race.catalog, 1, 0, 0, 1000, NULL), 0);
 	assert_int_equal(pthread_create(&thread, NULL, add_large, &race), 0);
 	while (!atomic_load(&race.adding))
 		sched_yield();
 	while (atomic_load(&race.adding)) {
+		int64_t asked = clock_monotonic();
 		assert_int_equal(find_made(race.catalog, 0, during % 1000), 1);
+		int64_t took = clock_monotonic() - asked;
+		longest = took > longest ? took : longest;
 		during++;
 	}
 	pthread_join(thread, NULL);
 	assert_int_equal(race.result, 0);
 	assert_true(during > 100);
+	/* One that waited would have waited for the insertion, nearly all of that time. */
+	assert_true(longest < race.duration / 2);
 	assert_int_equal(find_made(race.catalog, 0, 100999), 1);
 	catalog_close(race.catalog);
 }
