@@ -15,6 +15,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "base/fileio.h"
 #include "catalog/sql.h"
 
@@ -107,7 +108,7 @@ static int sqlite_exec(struct sql *sql, const char *text, struct error *err)
 }
 
 /* SQLite answers with the mode that is now in force instead of failing, as where memory cannot be shared by mmap. */
-static int switch_to_wal(sqlite3 *db, struct error *err)
+static int ask_for_wal(sqlite3 *db, struct error *err)
 {
 	sqlite3_stmt *stmt = NULL;
 	int r = 0;
@@ -124,6 +125,25 @@ static int switch_to_wal(sqlite3 *db, struct error *err)
 out:
 	sqlite3_finalize(stmt);
 	return r;
+}
+
+/*
+ * Of processes that open a new file at once, all want to switch it, and SQLite refuses some at once instead of letting
+ * them wait: they could wait for each other.
+ */
+static int switch_to_wal(sqlite3 *db, struct error *err)
+{
+	int64_t end = clock_monotonic() + BUSY_MS * (CLOCK_SECOND / 1000);
+	for (;;) {
+		struct error why = ERROR_INIT;
+		int r = ask_for_wal(db, &why);
+		if (r != ERR_BUSY || clock_monotonic() > end) {
+			if (r != 0 && err)
+				*err = why;
+			return r;
+		}
+		sqlite3_sleep(2);
+	}
 }
 
 static int set_up(struct sqlite_sql *s, const struct sql_place *place, struct error *err)
