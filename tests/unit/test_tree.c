@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -336,6 +337,71 @@ static void test_tree_build__taking_nodes_over_makes_the_same_tree(void **state)
 	assert_true(taken > total / 3);
 }
 
+/* Entries that fill nodes before a hash cuts them: with 4,000 bytes of xattrs each, or keys of 8,000 bytes. */
+static void draw_bulky(struct model *m, struct draw *d, size_t count, bool long_keys)
+{
+	char value[4000], path[8100];
+	*m = (struct model){0};
+	memset(value, 'v', sizeof(value));
+	for (size_t i = 0; i < count; i++) {
+		struct buf key = {0}, x = {0};
+		size_t len = (size_t)snprintf(path, sizeof(path), "%08x", (unsigned)draw_u64(d));
+		for (int k = 0; long_keys && k < 7960; k++)
+			path[len++] = k % 200 == 0 ? '/' : 'x';
+		assert_true(entry_key_from_path(&key, path, len));
+		struct entry *e = model_entry_new(d, key.data, key.len);
+		free((void *)e->xattrs);
+		xattr_put(&x, "user.v", value, long_keys ? 0 : sizeof(value));
+		e->xattrs = x.data;
+		e->xattrs_len = x.len;
+		model_put(m, e);
+		buf_release(&key);
+	}
+	model_sort(m);
+}
+
+static void check_bulky(bool long_keys)
+{
+	struct fixture f;
+	struct model new;
+	struct tree_builder *b;
+	struct tree_cursor *c;
+	struct tree_root root;
+	unsigned taken = 0;
+	begin(&f, 1, 0, 0);
+	draw_bulky(&f.model, &f.draw, 2000, long_keys);
+	f.root = model_build(&f.model, &f.keys, &f.nodes);
+	assert_int_equal(f.root.level, long_keys ? 2 : 1);
+	assert_in_range(f.nodes.count, 2000 / 66, 2000 / 20);
+	for (size_t i = 0; i < f.nodes.count; i++)
+		assert_true(f.nodes.list[i].len < NODE_CONTENT_CUT + (64 << 10));
+	check_walk(&f);
+	model_copy(&new, &f.model);
+	for (int i = 0; i < 5; i++) {
+		model_mutate(&new, &f.draw, 1);
+		struct tree_root want = model_build(&new, &f.keys, &f.nodes);
+		assert_int_equal(tree_builder_new(&f.keys, &f.nodes.sink, &b, &f.err), 0);
+		assert_int_equal(tree_cursor_new(&f.nodes.source, &f.root, &c, &f.err), 0);
+		for (size_t at = 0; at < new.count;)
+			at = merge_step(&f, b, c, &new, at, &taken);
+		assert_int_equal(tree_builder_finish(b, &root, &f.err), 0);
+		assert_memory_equal(&root.ref.id, &want.ref.id, sizeof(want.ref.id));
+		tree_builder_free(b);
+		tree_cursor_free(c);
+	}
+	/* After a change, full nodes fall into step again only at a cut by hash; before it, all is taken. */
+	assert_true(taken > 1000);
+	model_release(&new);
+	end(&f);
+}
+
+static void test_tree_build__full_nodes_are_cut_by_what_they_hold_alone(void **state)
+{
+	(void)state;
+	check_bulky(false);
+	check_bulky(true);
+}
+
 /* The beginning of an old tree alone: what is taken must not leave a stem at the top. */
 static void test_tree_build__beginning_of_a_tree_taken_alone_makes_the_same_tree(void **state)
 {
@@ -588,6 +654,7 @@ int main(void)
 		cmocka_unit_test(test_tree_build__refuses_entries_out_of_order),
 		cmocka_unit_test(test_tree_build__taking_nodes_over_makes_the_same_tree),
 		cmocka_unit_test(test_tree_build__beginning_of_a_tree_taken_alone_makes_the_same_tree),
+		cmocka_unit_test(test_tree_build__full_nodes_are_cut_by_what_they_hold_alone),
 		cmocka_unit_test(test_tree_build__unchanged_tree_is_taken_almost_unread),
 		cmocka_unit_test(test_tree_diff__tells_what_a_merge_of_arrays_tells),
 		cmocka_unit_test(test_tree_diff__costs_the_difference),
