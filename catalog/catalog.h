@@ -69,7 +69,8 @@ struct catalog_pack {
 	uint64_t size;
 };
 
-/* An index segment's content. `domain` is the dedup domain (0: the shared one; else a number for a class or put-only slot). */
+/* An index segment's content. `domain` is the dedup domain (0: the shared one; else a number for a class or put-only
+ * slot). */
 struct catalog_segment {
 	uint8_t id[CATALOG_ID_LEN];
 	uint64_t domain;
@@ -106,10 +107,10 @@ int catalog_segment_forget(struct catalog *catalog, const uint8_t id[static CATA
 int catalog_segments(struct catalog *catalog, int (*fn)(void *arg, const uint8_t *id), void *arg, struct error *err);
 /* Any copy of the chunk in that domain, smallest depth first. ERR_NOT_FOUND: not known. */
 int catalog_chunk_find(struct catalog *catalog, uint64_t domain, const uint8_t id[static CATALOG_ID_LEN],
-		       struct catalog_chunk *ret_chunk, struct error *err);
+	struct catalog_chunk *ret_chunk, struct error *err);
 /* ERR_NOT_FOUND: not known. */
 int catalog_pack_find(struct catalog *catalog, const uint8_t id[static CATALOG_ID_LEN], struct catalog_pack *ret_pack,
-		      struct error *err);
+	struct error *err);
 /* Drops packs that a verdict names, and every chunk row that lies in them. */
 int catalog_packs_drop(struct catalog *catalog, const uint8_t (*ids)[CATALOG_ID_LEN], size_t count, struct error *err);
 /* Numbers for status: chunks, packs, bytes in packs. */
@@ -124,6 +125,6 @@ int catalog_object_put(struct catalog *catalog, const char *name, const void *da
 int catalog_object_get(struct catalog *catalog, const char *name, struct buf *ret, struct error *err);
 /* Drops the objects under `prefix` that `keep` says false for. */
 int catalog_objects_sweep(struct catalog *catalog, const char *prefix, bool (*keep)(void *arg, const char *name),
-			  void *arg, struct error *err);
+	void *arg, struct error *err);
 
 #endif
