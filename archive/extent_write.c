@@ -8,7 +8,7 @@
  * pieces: from then on `encoder` is set, list is empty, and refs are those of the pieces.
  */
 struct extent_writer {
-	const struct tree_keys *keys;
+	struct tree_keys keys; /* a copy: only the keys themselves are borrowed */
 	struct node_sink *sink;
 	struct extent list[ENTRY_INLINE_EXTENTS];
 	uint32_t count;
@@ -29,7 +29,7 @@ int extent_writer_new(
 	struct extent_writer *w = calloc(1, sizeof(*w));
 	if (!w)
 		return error_no_memory(err, "a writer of extents");
-	w->keys = keys;
+	w->keys = *keys;
 	w->sink = sink;
 	*ret_writer = w;
 	return 0;
@@ -87,7 +87,7 @@ static int piece_end(struct extent_writer *w, struct error *err)
 		w->pieces = pieces;
 		w->piece_cap = cap;
 	}
-	int status = tree_node_store(w->keys, w->sink, w->encoder, &w->scratch, &ref, err);
+	int status = tree_node_store(&w->keys, w->sink, w->encoder, &w->scratch, &ref, err);
 	if (status == 0)
 		status = ref_add(w, &ref, &index, err);
 	if (status != 0)

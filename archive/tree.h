@@ -41,7 +41,7 @@ struct node_sink {
 		struct chunk_ref *ret_ref, struct error *err);
 };
 
-/* What ids and cuts are made with. Borrowed keys. */
+/* What ids and cuts are made with. The struct is copied, the keys are borrowed. */
 struct tree_keys {
 	enum hash_kind hash;
 	const uint8_t *node_id_key;  /* 32 bytes */

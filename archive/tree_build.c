@@ -26,7 +26,7 @@ struct level {
 };
 
 struct tree_builder {
-	const struct tree_keys *keys;
+	struct tree_keys keys; /* a copy: only the keys themselves are borrowed */
 	struct node_sink *sink;
 	uint64_t cut_below; /* a hash under this is a cut */
 	uint8_t cut_keys[NODE_LEVEL_MAX + 1][crypto_shorthash_KEYBYTES];
@@ -47,7 +47,7 @@ static void cut_keys_derive(struct tree_builder *b)
 	for (uint8_t level = 0; level <= NODE_LEVEL_MAX; level++) {
 		message[8] = level;
 		crypto_generichash(
-			b->cut_keys[level], sizeof(b->cut_keys[level]), message, 9, b->keys->node_cut_key, 32);
+			b->cut_keys[level], sizeof(b->cut_keys[level]), message, 9, b->keys.node_cut_key, 32);
 	}
 }
 
@@ -57,7 +57,7 @@ int tree_builder_new(
 	struct tree_builder *b = calloc(1, sizeof(*b));
 	if (!b)
 		return error_no_memory(err, "a tree");
-	b->keys = keys;
+	b->keys = *keys;
 	b->sink = sink;
 	b->cut_below = UINT64_MAX / (keys->target ? keys->target : NODE_TARGET_ENTRIES);
 	cut_keys_derive(b);
@@ -150,7 +150,7 @@ static int level_store(struct tree_builder *b, int level, struct built *ret_buil
 {
 	struct level *l = &b->levels[level];
 	struct built built = {.root = l->sums, .children = node_encoder_count(l->encoder)};
-	int status = tree_node_store(b->keys, b->sink, l->encoder, &b->scratch, &built.root.ref, err);
+	int status = tree_node_store(&b->keys, b->sink, l->encoder, &b->scratch, &built.root.ref, err);
 	if (status == 0)
 		*ret_built = built;
 	return status;
@@ -221,7 +221,7 @@ static int spill_xattrs(struct tree_builder *b, struct entry *entry, struct erro
 		memcpy(refs, entry->refs, (refs_len - 1) * sizeof(*refs));
 	int status = node_encoder_xattrs(b->xattrs, entry->xattrs, entry->xattrs_len, err);
 	if (status == 0)
-		status = tree_node_store(b->keys, b->sink, b->xattrs, &b->scratch, &refs[refs_len - 1], err);
+		status = tree_node_store(&b->keys, b->sink, b->xattrs, &b->scratch, &refs[refs_len - 1], err);
 	if (status != 0)
 		return status;
 	entry->refs = refs;
