@@ -4,7 +4,7 @@
 
 /*
  * What all sub-commands share: options, the way to a repository and its key,
- * output, exit codes, signals. A command is a row of command_table[] (main.c)
+ * output, exit codes, signals. A command is a row of command_table[] (commands.c)
  * with its own file cmd_<name>.c: it parses what is its own, calls the
  * archive, reports. One thread.
  */
@@ -74,12 +74,16 @@ int cli_arg(struct cli_args *args, const char **ret_value);
 /* What is left after "--" (argv as it stands), for `backup --stdin NAME -- COMMAND…`. NULL when there was none. */
 char **cli_rest(struct cli_args *args);
 
+/* The value of --jobs: 1 to 1024. */
+int cli_jobs(struct cli *cli, const char *text, unsigned *ret_jobs);
 /* Tells on stderr and returns CLI_USAGE. */
 int cli_usage(struct cli *cli, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 /* Logs the error once and returns the exit code that fits it. */
 int cli_fail(struct cli *cli, const struct error *err);
 int cli_exit_of(int code);
 
+/* Shows as much as -q and -v ask for; cli_load_conf() does it too. */
+void cli_set_log(struct cli *cli);
 /* Reads the configuration, once. CLI_OK or an exit code (told). */
 int cli_load_conf(struct cli *cli);
 /* The repository's URL by -r, DRFS_REPO or the configuration; NULL: none (told). Borrowed. */
@@ -129,6 +133,10 @@ extern const struct command_row command_table[];
 const struct command_row *cli_find_command(const char *name);
 /* The name that was most likely meant; NULL: none is near. */
 const char *cli_near_command(const char *name);
+/* True for a command that a coming version brings. */
+bool cli_is_later(const char *name);
+/* Tells that there is no such command, and which may be meant; CLI_USAGE. */
+int cli_unknown(struct cli *cli, const char *name);
 /* Prints a command's help on stdout. */
 void cli_help(const struct command_row *row);
 
@@ -142,6 +150,7 @@ int cmd_diff(struct cli *cli, int argc, char **argv);
 int cmd_mount(struct cli *cli, int argc, char **argv);
 int cmd_mount_helper(struct cli *cli, int argc, char **argv); /* as mount.drfs URL MNT [-o …] */
 int cmd_umount(struct cli *cli, int argc, char **argv);
+int cmd_umount_helper(struct cli *cli, int argc, char **argv); /* as umount.fuse.drfs MNT [-lfnrv] */
 int cmd_restore(struct cli *cli, int argc, char **argv);
 int cmd_check(struct cli *cli, int argc, char **argv);
 int cmd_key(struct cli *cli, int argc, char **argv);

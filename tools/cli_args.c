@@ -162,3 +162,14 @@ char **cli_rest(struct cli_args *a)
 {
 	return a->at < a->argc && strcmp(a->argv[a->at], "--") == 0 && a->at + 1 < a->argc ? a->argv + a->at + 1 : NULL;
 }
+
+int cli_jobs(struct cli *cli, const char *text, unsigned *ret_jobs)
+{
+	char *end;
+	unsigned long jobs = strtoul(text, &end, 10);
+
+	if (*end != '\0' || jobs < 1 || jobs > 1024)
+		return cli_usage(cli, "--jobs takes 1 to 1024, not '%s'", text);
+	*ret_jobs = (unsigned)jobs;
+	return CLI_OK;
+}

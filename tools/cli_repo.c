@@ -6,6 +6,7 @@
 #include "base/fileio.h"
 #include "base/hex.h"
 #include "base/host.h"
+#include "fs/announce.h"
 #include "tools/cli.h"
 
 int cli_exit_of(int code)
@@ -49,7 +50,7 @@ int cli_usage(struct cli *cli, const char *fmt, ...)
 	return CLI_USAGE;
 }
 
-static void set_up_log(struct cli *cli)
+void cli_set_log(struct cli *cli)
 {
 	enum log_level level = cli->quiet          ? LOG_LEVEL_ERROR
 			       : cli->verbose == 0 ? LOG_LEVEL_NOTICE
@@ -62,7 +63,7 @@ int cli_load_conf(struct cli *cli)
 {
 	struct error err = ERROR_INIT;
 
-	set_up_log(cli);
+	cli_set_log(cli);
 	if (cli->conf != NULL)
 		return CLI_OK;
 	return conf_load(cli->config_path, cli->log, &cli->conf, &err) < 0 ? cli_fail(cli, &err) : CLI_OK;
@@ -141,6 +142,11 @@ int cli_open(struct cli *cli, bool snapshots)
 	if (r == 0 && snapshots)
 		r = snapset_load(cli->repo, cli->catalog, NULL, &cli->set, &err);
 	return r < 0 ? cli_fail(cli, &err) : CLI_OK;
+}
+
+void cli_announce(struct cli *cli, const struct snapshot *snapshot)
+{
+	announce_snapshot(cli->repo->config.repository, &snapshot->id, 0, cli->log);
 }
 
 void cli_close(struct cli *cli)

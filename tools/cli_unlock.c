@@ -95,6 +95,8 @@ static int ask(const char *prompt, char *dst, size_t cap, struct error *err)
 		tcsetattr(fd, TCSAFLUSH, &old);
 	if (r == 0)
 		r = fileio_write(fd, "/dev/tty", "\n", 1, err);
+	if (r == 0 && cli_cancelled != 0)
+		r = error_set(err, ERR_CANCELLED, "stopped on request");
 	close(fd);
 	return r;
 }

@@ -102,7 +102,7 @@ int cmd_cat(struct cli *cli, int argc, char **argv)
 		code = cli_usage(cli, "which file? for example: drfs cat db/latest/app.sql");
 		goto out;
 	}
-	code = cli_open(cli, true);
+	code = source_open(cli, words, count);
 	if (code == CLI_OK)
 		code = source_reader(cli, 128, &reader);
 	for (size_t i = 0; code == CLI_OK && i < count; i++) {

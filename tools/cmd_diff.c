@@ -131,7 +131,7 @@ int cmd_diff(struct cli *cli, int argc, char **argv)
 	}
 	if (count != 2)
 		return cli_usage(cli, "two sources are needed, for example: drfs diff files/latest~1 files/latest");
-	int code = cli_open(cli, true);
+	int code = source_open(cli, words, 2);
 	if (code == CLI_OK)
 		code = source_parse(cli, words[0], &a);
 	if (code == CLI_OK)

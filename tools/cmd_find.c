@@ -164,7 +164,7 @@ int cmd_find(struct cli *cli, int argc, char **argv)
 	if (code == CLI_OK && word == NULL)
 		code = cli_usage(cli, "where? for example: drfs find files/latest --name '*.pdf'");
 	if (code == CLI_OK)
-		code = cli_open(cli, true);
+		code = source_open(cli, &word, 1);
 	if (code == CLI_OK)
 		code = source_parse(cli, word, &src);
 	if (code == CLI_OK)

@@ -114,7 +114,7 @@ static int run(struct ls *ls, const char *word)
 	struct source src;
 	struct reader *reader = NULL;
 	struct error err = ERROR_INIT;
-	int code = cli_open(ls->cli, true);
+	int code = source_open(ls->cli, &word, word == NULL ? 0 : 1);
 
 	if (code == CLI_OK && word == NULL)
 		return snapset_datasets(ls->cli->set, list_dataset, ls) == 0 ? CLI_OK : CLI_FAILED;

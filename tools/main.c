@@ -47,14 +47,7 @@ static int run(struct cli *cli, int argc, char **argv)
 {
 	const struct command_row *row = cli_find_command(cli->command);
 
-	if (row != NULL)
-		return row->run(cli, argc, argv);
-	const char *name = cli->command;
-	const char *near = cli_near_command(name);
-	cli->command = NULL;
-	if (near != NULL)
-		return cli_usage(cli, "there is no command '%s'; did you mean '%s'?", name, near);
-	return cli_usage(cli, "there is no command '%s'", name);
+	return row != NULL ? row->run(cli, argc, argv) : cli_unknown(cli, cli->command);
 }
 
 int main(int argc, char **argv)
@@ -72,6 +65,9 @@ int main(int argc, char **argv)
 	if (strcmp(cli.program, "mount.drfs") == 0) {
 		cli.command = "mount";
 		code = cmd_mount_helper(&cli, argc - 1, argv + 1);
+	} else if (strncmp(cli.program, "umount.", 7) == 0) {
+		cli.command = "umount";
+		code = cmd_umount_helper(&cli, argc - 1, argv + 1);
 	} else {
 		code = take_command(&cli, &argc, argv);
 		if (code == CLI_OK)

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/fileio.h"
+#include "fs/mountpoint.h"
 
 static int add(struct skips *s, const char *path)
 {
@@ -29,46 +30,9 @@ static int add_folder(struct skips *s, char *path)
 	return r;
 }
 
-/* mountinfo writes space, tab, newline and backslash as three octal digits. */
-static void unescape(char *text)
+static int add_mount(void *arg, const char *mountpoint)
 {
-	char *to = text;
-
-	for (const char *p = text; *p != '\0'; p++) {
-		if (p[0] == '\\' && p[1] >= '0' && p[1] <= '3' && p[2] != '\0' && p[3] != '\0') {
-			*to++ = (char)((p[1] - '0') << 6 | (p[2] - '0') << 3 | (p[3] - '0'));
-			p += 3;
-		} else {
-			*to++ = *p;
-		}
-	}
-	*to = '\0';
-}
-
-/* Mount points of type fuse.drfs. */
-static int add_mounts(struct skips *s)
-{
-	FILE *f = fopen("/proc/self/mountinfo", "re");
-	char *line = NULL;
-	size_t cap = 0;
-	int r = 0;
-
-	while (f != NULL && r == 0 && getline(&line, &cap, f) > 0) {
-		char *type = strstr(line, " - ");
-		char *save = NULL, *word = strtok_r(line, " ", &save);
-		if (type == NULL || strncmp(type + 3, "fuse.drfs ", 10) != 0)
-			continue;
-		for (int i = 0; word != NULL && i < 4; i++)
-			word = strtok_r(NULL, " ", &save);
-		if (word == NULL)
-			continue;
-		unescape(word);
-		r = add(s, word);
-	}
-	free(line);
-	if (f != NULL)
-		fclose(f);
-	return r;
+	return add(arg, mountpoint);
 }
 
 int skips_collect(struct cli *cli, struct skips *ret, struct error *err)
@@ -81,7 +45,7 @@ int skips_collect(struct cli *cli, struct skips *ret, struct error *err)
 	if (r == 0 && cli->repo->store->local_path != NULL)
 		r = add(ret, cli->repo->store->local_path);
 	if (r == 0)
-		r = add_mounts(ret);
+		r = mountpoint_each(add_mount, ret, NULL);
 	if (r < 0) {
 		skips_release(ret);
 		return error_no_memory(err, "folders to skip");

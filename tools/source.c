@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/source.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -61,14 +62,28 @@ static void accept_at(struct source *s, char **snapshot)
 	s->path = path;
 }
 
+/* Is it meant as a path of this machine? */
+static bool is_path(const char *word)
+{
+	return word[0] == '/' || strncmp(word, "./", 2) == 0 || strncmp(word, "../", 3) == 0 ||
+	       strcmp(word, ".") == 0 || strcmp(word, "..") == 0;
+}
+
+static int no_ref(const char *word, const struct error *why, struct error *err)
+{
+	if (why->code != ERR_NOT_FOUND)
+		return error_set(err, why->code, "%s", error_text(why));
+	if (why->sys_errno == ENOENT)
+		return error_set(err, ERR_NOT_FOUND, "there is no '%s' on this machine", word);
+	return error_set(
+		err, ERR_USAGE, "'%s' lies in no drfs mount; name a path inside one, or DATASET/SNAPSHOT/PATH", word);
+}
+
 static int from_words(struct cli *cli, const char *word, struct source *ret, struct error *err)
 {
 	char *snapshot = NULL;
 	int r = 0;
 
-	if (word[0] == '/' || strncmp(word, "./", 2) == 0 || strncmp(word, "../", 3) == 0)
-		return error_set(err, ERR_USAGE,
-			"'%s' lies in no drfs mount; name a path inside one, or DATASET/SNAPSHOT/PATH", word);
 	if (split(ret, word, &snapshot) < 0)
 		return error_no_memory(err, "a source");
 	accept_at(ret, &snapshot);
@@ -82,6 +97,8 @@ static int from_ref(struct cli *cli, const struct mountpoint_ref *ref, struct so
 	if (memcmp(ref->repository, cli->repo->config.repository, FORMAT_REPO_LEN) != 0)
 		return error_set(
 			err, ERR_USAGE, "that path belongs to another repository than '%s'", cli->repo->store->url);
+	if (ref->dataset[0] == '\0')
+		return error_set(err, ERR_USAGE, "that is the whole mount; name a dataset or a snapshot beneath it");
 	ret->dataset = strdup(ref->dataset);
 	ret->path = strdup(ref->path);
 	if (ret->dataset == NULL || ret->path == NULL)
@@ -91,15 +108,47 @@ static int from_ref(struct cli *cli, const struct mountpoint_ref *ref, struct so
 		cli->set, ref->dataset, ref->snapshot[0] == '\0' ? "latest" : ref->snapshot, &ret->snapshot, err);
 }
 
+/* The URL that the mount behind a path was made with, into cli->repo_url. */
+static void take_url(struct cli *cli, const struct mountpoint_ref *ref)
+{
+	struct mountpoint_status status = {0};
+
+	if (ref->mountpoint != NULL && mountpoint_status(ref->mountpoint, &status, NULL) == 0) {
+		cli->repo_url = status.url;
+		status.url = NULL;
+	}
+	mountpoint_status_release(&status);
+}
+
+int source_open(struct cli *cli, const char *const *words, size_t count)
+{
+	for (size_t i = 0; i < count; i++) {
+		struct mountpoint_ref ref = {0};
+		struct error err = ERROR_INIT;
+		int r = mountpoint_ref(words[i], &ref, &err);
+		if (r == 0 && cli->repo_url == NULL)
+			take_url(cli, &ref);
+		mountpoint_ref_release(&ref);
+		if (r < 0 && is_path(words[i])) { /* said before a passphrase is asked for */
+			struct error told = ERROR_INIT;
+			no_ref(words[i], &err, &told);
+			return cli_fail(cli, &told);
+		}
+	}
+	return cli_open(cli, true);
+}
+
 int source_parse(struct cli *cli, const char *word, struct source *ret)
 {
-	struct error err = ERROR_INIT;
+	struct error err = ERROR_INIT, why = ERROR_INIT;
 	struct mountpoint_ref ref = {0};
-	int r = mountpoint_get_ref(word, &ref, NULL);
+	int r = mountpoint_ref(word, &ref, &why);
 
 	*ret = (struct source){0};
 	if (r == 0)
 		r = from_ref(cli, &ref, ret, &err);
+	else if (is_path(word))
+		r = no_ref(word, &why, &err);
 	else
 		r = from_words(cli, word, ret, &err);
 	mountpoint_ref_release(&ref);

@@ -17,7 +17,12 @@ struct source {
 	char *path;                      /* in the snapshot, no slash at either end; "" for all. Bytes. */
 };
 
-/* Needs cli_open(cli, true) before. CLI_OK or an exit code (told). */
+/*
+ * Opens the repository and its snapshots for these words. Without -r a mounted path among them says which: its mount
+ * knows. CLI_OK or an exit code (told).
+ */
+int source_open(struct cli *cli, const char *const *words, size_t count);
+/* Needs source_open() before. CLI_OK or an exit code (told). */
 int source_parse(struct cli *cli, const char *word, struct source *ret);
 void source_release(struct source *s);
 

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT */
+#include <errno.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/unmount.h"
+#include "tools/cli.h"
+
+int cmd_umount(struct cli *cli, int argc, char **argv)
+{
+	struct cli_args args = {.cli = cli, .argv = argv, .argc = argc};
+	struct error err = ERROR_INIT;
+	const char *value, *mountpoint = NULL;
+	int what;
+
+	while ((what = cli_arg(&args, &value)) != CLI_ARG_END) {
+		if (what == CLI_ARG_BAD)
+			return CLI_USAGE;
+		if (mountpoint != NULL)
+			return cli_usage(cli, "one mount point at a time");
+		mountpoint = value;
+	}
+	if (mountpoint == NULL)
+		return cli_usage(cli, "which mount point? for example: drfs umount /mnt/dr");
+	cli_set_log(cli);
+	return unmount_run(mountpoint, 0, &err) < 0 ? cli_fail(cli, &err) : CLI_OK;
+}
+
+/* Lazy and forced are the kernel's business alone: there is nothing to wait for. */
+static int leave_to_umount(struct cli *cli, const char *how, const char *mountpoint)
+{
+	struct error err = ERROR_INIT;
+
+	execlp("umount", "umount", "-i", how, "--", mountpoint, (char *)NULL);
+	error_set_errno(&err, errno, "cannot run umount");
+	return cli_fail(cli, &err);
+}
+
+int cmd_umount_helper(struct cli *cli, int argc, char **argv)
+{
+	struct error err = ERROR_INIT;
+	const char *mountpoint = NULL, *how = NULL;
+
+	for (int i = 0; i < argc; i++) {
+		if (argv[i][0] != '-') {
+			mountpoint = argv[i];
+			continue;
+		}
+		for (const char *letter = argv[i] + 1; *letter != '\0'; letter++) {
+			if (*letter == 'l' || *letter == 'f')
+				how = *letter == 'l' ? "-l" : "-f";
+			if (strchr("Nt", *letter) == NULL)
+				continue;
+			if (letter[1] == '\0')
+				i++; /* its value is the next word */
+			break;
+		}
+	}
+	if (mountpoint == NULL)
+		return cli_usage(cli, "which mount point?");
+	if (how != NULL)
+		return leave_to_umount(cli, how, mountpoint);
+	return unmount_run(mountpoint, 0, &err) < 0 ? cli_fail(cli, &err) : CLI_OK;
+}
