@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures: the command, a repository with a key file, mounts that are taken away again."""
+
+import contextlib
+import json
+import os
+import shutil
+import subprocess
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+BINARY = os.environ.get("DRFS") or os.environ.get("DRFS_BIN") or os.path.join(HERE, "..", "..", "build", "drfs")
+
+
+def fuse_missing():
+    """Why nothing can be mounted here; None when it can."""
+    if not os.path.exists("/dev/fuse"):
+        return "/dev/fuse is missing"
+    try:
+        os.close(os.open("/dev/fuse", os.O_RDWR))
+    except OSError as e:
+        return f"/dev/fuse cannot be opened: {e.strerror}"
+    return None
+
+
+class Repo:
+    """A repository at `path`, and the command with the environment to use it."""
+
+    def __init__(self, folder):
+        self.folder = str(folder)
+        os.makedirs(self.folder, exist_ok=True)
+        self.path = self.folder + "/repo"
+        self.key = self.folder + "/key"
+        self.binary = os.path.abspath(BINARY)
+        self.env = {k: v for k, v in os.environ.items() if not k.startswith("DRFS_") and not k.startswith("XDG_")}
+        self.env.update(DRFS_REPO=self.path, DRFS_KEY_FILE=self.key, XDG_CACHE_HOME=self.folder + "/cache",
+                        XDG_STATE_HOME=self.folder + "/state", XDG_RUNTIME_DIR=self.folder + "/run",
+                        XDG_CONFIG_HOME=self.folder + "/config", LC_ALL="C.UTF-8")
+        os.makedirs(self.folder + "/run", mode=0o700, exist_ok=True)
+
+    def run(self, *args, env=None, **options):
+        """Runs drfs; the result has returncode, stdout and stderr as text."""
+        options.setdefault("stdin", subprocess.DEVNULL)
+        return subprocess.run([self.binary, *args], env=dict(self.env, **(env or {})), stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, text=True, errors="surrogateescape", check=False, **options)
+
+    def drfs(self, *args, code=0, **options):
+        """Runs drfs and expects an exit code; returns what it printed."""
+        result = self.run(*args, **options)
+        assert result.returncode == code, f"drfs {' '.join(args)}: exit {result.returncode}\n{result.stdout}{result.stderr}"
+        return result.stdout
+
+    def json(self, *args, **options):
+        """The JSON lines that a command prints."""
+        return [json.loads(line) for line in self.drfs("--json", *args, **options).splitlines()]
+
+    @contextlib.contextmanager
+    def mount(self, *options, where=None):
+        """Mounts for the length of a `with`; gives the mount point."""
+        why = fuse_missing()
+        if why:
+            pytest.skip(why)
+        mnt = where or self.folder + "/mnt"
+        os.makedirs(mnt, exist_ok=True)
+        self.drfs("mount", mnt, *options)
+        try:
+            yield mnt
+        finally:
+            result = self.run("umount", mnt)
+            if os.path.ismount(mnt):
+                subprocess.run(["umount", "-l", mnt], check=False)
+            assert result.returncode == 0, result.stderr
+
+
+@pytest.fixture
+def fresh_repo():
+    """Makes Repo objects (no repository in them yet)."""
+    return Repo
+
+
+@pytest.fixture
+def repo(tmp_path):
+    r = Repo(tmp_path / "drfs")
+    r.drfs("init")
+    return r
+
+
+@pytest.fixture(autouse=True)
+def remove_folder(tmp_path):
+    """Trees with odd names and large files do not wait for pytest's own clean-up."""
+    yield
+    shutil.rmtree(tmp_path, ignore_errors=True)
