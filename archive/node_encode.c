@@ -2,8 +2,7 @@
 #include "archive/node_refs.h"
 
 /* Mode and owner of an entry: there are few in a node, so each stands once, in order of first use. */
-struct class
-{
+struct node_class {
 	uint32_t mode, uid, gid;
 	uint32_t user_at, user_len, group_at, group_len; /* in the encoder's `classes` */
 };
@@ -17,7 +16,7 @@ struct node_encoder {
 	struct buf last;    /* key of the last element */
 	struct node_key_check keys;
 	struct node_refs refs;
-	struct class *class_list;
+	struct node_class *class_list;
 	uint32_t class_count, class_cap, class_last;
 	struct node_table class_table;
 	uint64_t key_bytes;             /* of whole keys: what is cut by */
@@ -84,7 +83,7 @@ struct names {
 
 static bool class_is(const struct node_encoder *e, uint32_t index, const struct entry *entry, const struct names *n)
 {
-	const struct class *c = &e->class_list[index];
+	const struct node_class *c = &e->class_list[index];
 	return c->mode == entry->mode && c->uid == entry->uid && c->gid == entry->gid && c->user_len == n->user_len &&
 	       c->group_len == n->group_len && memcmp(e->classes.data + c->user_at, n->user, n->user_len) == 0 &&
 	       memcmp(e->classes.data + c->group_at, n->group, n->group_len) == 0;
@@ -104,7 +103,7 @@ static int class_new(
 {
 	if (e->class_count == e->class_cap) {
 		uint32_t cap = e->class_cap ? e->class_cap * 2 : 16;
-		struct class *list = reallocarray(e->class_list, cap, sizeof(*list));
+		struct node_class *list = reallocarray(e->class_list, cap, sizeof(*list));
 		if (!list)
 			return error_no_memory(err, "a node's owners");
 		e->class_list = list;
@@ -113,8 +112,8 @@ static int class_new(
 	int status = node_table_reserve(&e->class_table, err);
 	if (status != 0)
 		return status;
-	struct class *c = &e->class_list[e->class_count];
-	*c = (struct class){.mode = entry->mode,
+	struct node_class *c = &e->class_list[e->class_count];
+	*c = (struct node_class){.mode = entry->mode,
 		.uid = entry->uid,
 		.gid = entry->gid,
 		.user_len = (uint32_t)n->user_len,
@@ -242,7 +241,8 @@ static int entry_check(const struct entry *entry, struct error *err)
 		why = "time";
 	else if (!coverage_ok(entry))
 		why = "list of extents";
-	else if (S_ISLNK(entry->mode) != (entry->target_len > 0) || entry->target_len > ENTRY_TARGET_MAX)
+	else if (S_ISLNK(entry->mode) != (entry->target_len > 0) || entry->target_len > ENTRY_TARGET_MAX ||
+		 (entry->target_len > 0 && memchr(entry->target, 0, entry->target_len)))
 		why = "target";
 	else if (entry->xattrs_len > 0 &&
 		 (entry->xattr_ref != EXTENT_HOLE || !xattrs_ok(entry->xattrs, entry->xattrs_len)))

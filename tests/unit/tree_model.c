@@ -198,6 +198,8 @@ static void draw_kind(struct entry *e, struct draw *d)
 		uint8_t *target = malloc(e->target_len);
 		assert_non_null(target);
 		draw_bytes(d, target, e->target_len);
+		for (size_t i = 0; i < e->target_len; i++)
+			target[i] |= 1;
 		e->target = target;
 	}
 }
