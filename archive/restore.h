@@ -17,6 +17,10 @@
 #include "archive/snapshot.h"
 #include "base/progress.h"
 
+/*
+ * What happened to `path` (printable, relative to DEST; of "warn" with the reason behind it). Called by one thread at a
+ * time, but not always by the same.
+ */
 typedef void restore_event_fn(void *arg, const char *what, const char *path, uint64_t bytes);
 
 struct restore_options {
@@ -42,7 +46,13 @@ struct restore_result {
 	uint64_t needed_bytes; /* room that is needed at DEST beyond what is there */
 };
 
-/* `path`: within the snapshot, "" for all of it. ERR_NOT_FOUND, ERR_NO_SPACE (says how much is missing, before writing where it can be known). */
+/*
+ * `path`: within the snapshot, "" for all of it. ERR_NOT_FOUND: no such path; ERR_NO_SPACE: says how much is missing,
+ * before anything is written where it can be known; ERR_USAGE: DEST is no place to write to. A file whose content the
+ * archive does not give (ERR_CORRUPT and the like), or that reads back wrongly, is told, left out, and the rest is
+ * restored; then that error is returned. What could not be done at DEST is a warning. *ret_result is filled in after
+ * a failure too: how far it came.
+ */
 int restore_run(struct repo *repo, struct reader *reader, const struct snapshot *snapshot, const char *path,
 	const struct restore_options *options, struct restore_result *ret_result, struct error *err);
 
