@@ -195,6 +195,20 @@ int mark_decode_by(const struct signers *signers, const struct id *id, const voi
 	return 0;
 }
 
+bool mark_claims_revocation(const void *data, size_t len)
+{
+	struct cursor c = cursor_of(data, len), value;
+	struct signed_view view;
+	uint16_t tag = 0;
+	if (!signed_split(&c, MARK_STATEMENT_MAX, &view))
+		return false;
+	c = cursor_of(view.data, view.len);
+	while (tlv_next(&c, &tag, &value))
+		if (tag == TAG_KIND)
+			return cursor_varint(&value) == MARK_REVOKED && cursor_done(&value);
+	return false;
+}
+
 int mark_decode(const struct repo *repo, const struct id *id, const void *data, size_t len, struct mark **ret_mark,
 	struct error *err)
 {

@@ -45,6 +45,8 @@ int mark_decode(const struct repo *repo, const struct id *id, const void *data, 
 struct signers;
 int mark_decode_by(const struct signers *signers, const struct id *id, const void *data, size_t len,
 	struct mark **ret_mark, struct error *err);
+/* Does this content say that it is a revocation? Nothing is proven by that; it saves checking others twice. */
+bool mark_claims_revocation(const void *data, size_t len);
 /* A copy that shares nothing; NULL without memory. */
 struct mark *mark_copy(const struct mark *m);
 /*

@@ -6,7 +6,8 @@
  * What the files of snapset share. Loading goes in steps, one file each:
  *
  *   snapset_fetch.c    brings objects, from the catalog or the store
- *   snapset_load.c     decides which, round by round, and decodes them
+ *   snapset_load.c     decides which, round by round
+ *   snapset_take.c     decodes them
  *   snapset_marks.c    applies what marks say; sorts out the forgotten
  *   snapset_names.c    gives names and numbers, builds what lookups search
  *   snapset.c          lookups; snapset_resolve.c what users type;

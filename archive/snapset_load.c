@@ -3,348 +3,16 @@
  * Loading goes in rounds. A round fetches what was listed and is not known:
  * marks and summaries at once, then snapshots that no summary holds. When
  * something listed could not be read, the names are listed again before that
- * is believed: a merge may have moved it. Statements are decoded and their
- * signatures checked on all cores.
+ * is believed: a merge may have moved it.
  */
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
-#include "archive/object_cache.h"
-#include "archive/snapset_internal.h"
-#include "archive/summary.h"
+#include "archive/snapset_loader.h"
 #include "archive/wave.h"
-#include "base/pool.h"
+#include "catalog/catalog.h"
 
-enum { ROUNDS_MAX = 5, BATCH = 16, BATCHES_WORTH_THREADS = 4 };
-
-/* A statement on its way to a snapshot. */
-struct candidate {
-	const struct signers *signers;
-	struct id id;
-	const uint8_t *data; /* borrowed from a fetched object */
-	size_t len;
-	struct snapshot *snapshot; /* once decoded */
-	int status;
-	char *why;
-};
-
-struct candidates {
-	struct candidate *list;
-	size_t count;
-};
-
-struct loader {
-	struct repo *repo;
-	struct catalog *catalog;
-	const struct snapset *old;
-	struct repo_listing *names;
-	struct signers signers;
-	struct snapshot **all; /* statements that stand; owned */
-	size_t all_count, all_cap;
-	struct id_list voids;
-	struct id_list known; /* ids of both, sorted */
-	struct snapset *set;  /* what is being made */
-};
-
-static int no_memory(struct error *err)
-{
-	return error_no_memory(err, "the snapshots");
-}
-
-/* ---- small steps on the loader ---- */
-
-static bool add_snapshot(struct loader *l, struct snapshot *s)
-{
-	if (l->all_count == l->all_cap) {
-		size_t cap = l->all_cap ? l->all_cap * 2 : 64;
-		struct snapshot **more = reallocarray(l->all, cap, sizeof(*more));
-		if (!more)
-			return false;
-		l->all = more;
-		l->all_cap = cap;
-	}
-	l->all[l->all_count++] = s;
-	return true;
-}
-
-/* Takes a decoded statement in, or frees it. */
-static int add_statement(struct loader *l, struct snapshot *s, struct error *err)
-{
-	bool ok = id_list_add(&l->known, &s->id);
-	if (ok && !s->is_void && add_snapshot(l, s))
-		return 0;
-	ok = ok && s->is_void && id_list_add(&l->voids, &s->id);
-	snapshot_free(s);
-	return ok ? 0 : no_memory(err);
-}
-
-/* Notes an object that does not open. */
-static int add_fault(
-	struct snapset *set, enum object_kind kind, const struct id *id, int status, const char *why, struct error *err)
-{
-	char name[FORMAT_NAME_MAX];
-	struct snapset_fault *more = reallocarray(set->faults, set->fault_count + 1, sizeof(*more));
-	if (!more)
-		return no_memory(err);
-	set->faults = more;
-	object_name(kind, 0, id, name);
-	size_t len = strlen(name) + strlen(why) + sizeof("'': ");
-	char *reason = malloc(len);
-	if (!reason)
-		return no_memory(err);
-	snprintf(reason, len, "'%s': %s", name, why);
-	more[set->fault_count++] = (struct snapset_fault){.id = *id, .reason = reason};
-	set->priv->retry |= status == ERR_NOT_FOUND || status == ERR_IO;
-	return 0;
-}
-
-static void clear_faults(struct snapset *set)
-{
-	for (size_t i = 0; i < set->fault_count; i++)
-		free(set->faults[i].reason);
-	set->fault_count = 0;
-	set->priv->retry = false;
-}
-
-/* ---- decoding ---- */
-
-static void decode_one(struct candidate *c)
-{
-	struct error err = ERROR_INIT;
-	c->status = snapshot_decode_by(c->signers, &c->id, c->data, c->len, &c->snapshot, &err);
-	if (c->status != 0)
-		c->why = strdup(error_text(&err));
-}
-
-static void decode_batch(void *arg, size_t batch)
-{
-	struct candidates *cs = arg;
-	size_t end = (batch + 1) * BATCH;
-	for (size_t i = batch * BATCH; i < end && i < cs->count; i++)
-		decode_one(&cs->list[i]);
-}
-
-static void decode_all(struct candidates *cs)
-{
-	size_t batches = (cs->count + BATCH - 1) / BATCH;
-	wave_run(batches > BATCHES_WORTH_THREADS ? pool_cores() : 1, batches, decode_batch, cs);
-}
-
-static void candidates_release(struct candidates *cs)
-{
-	for (size_t i = 0; i < cs->count; i++) {
-		snapshot_free(cs->list[i].snapshot);
-		free(cs->list[i].why);
-	}
-	free(cs->list);
-	*cs = (struct candidates){0};
-}
-
-/* Moves what was decoded into the loader. What failed stays for the caller to look at. */
-static int take_decoded(struct loader *l, struct candidates *cs, struct error *err)
-{
-	int rc = 0;
-	for (size_t i = 0; rc == 0 && i < cs->count; i++) {
-		struct candidate *c = &cs->list[i];
-		if (c->status == ERR_NO_MEMORY)
-			return no_memory(err);
-		if (c->status != 0)
-			continue;
-		rc = add_statement(l, c->snapshot, err);
-		c->snapshot = NULL;
-	}
-	id_list_sort(&l->known);
-	return rc;
-}
-
-/* ---- marks ---- */
-
-static int add_mark(struct snapset_private *p, struct mark *m, struct error *err)
-{
-	struct mark **more = reallocarray(p->marks, p->mark_count + 1, sizeof(*more));
-	if (!more) {
-		mark_free(m);
-		return no_memory(err);
-	}
-	p->marks = more;
-	more[p->mark_count++] = m;
-	return 0;
-}
-
-/* Revocations are the root's and need no other card; with them all others are judged. */
-static int decode_marks(struct loader *l, const struct fetch *f, bool *done, bool again, struct error *err)
-{
-	int rc = 0;
-	for (size_t i = 0; rc == 0 && i < f->count; i++) {
-		const struct fetched *item = &f->items[i];
-		struct error why = ERROR_INIT;
-		struct mark *m = NULL;
-		if (done[i])
-			continue;
-		int status = item->status;
-		if (status == 0)
-			status =
-				mark_decode_by(&l->signers, &item->id, item->content.data, item->content.len, &m, &why);
-		if (status == ERR_NO_MEMORY)
-			return no_memory(err);
-		if (status == 0 && (again || m->kind == MARK_REVOKED)) {
-			done[i] = true;
-			rc = add_mark(l->set->priv, m, err);
-			continue;
-		}
-		mark_free(m);
-		if (status != 0 && again)
-			rc = add_fault(
-				l->set, KIND_MARK, &item->id, status, item->why ? item->why : error_text(&why), err);
-	}
-	return rc;
-}
-
-static int take_marks(struct loader *l, const struct fetch *f, struct error *err)
-{
-	bool *done = calloc(f->count + 1, sizeof(*done));
-	int rc = done ? decode_marks(l, f, done, false, err) : no_memory(err);
-	if (rc == 0) {
-		signers_release(&l->signers);
-		rc = snapset_signers(&l->signers, l->set->priv->marks, l->set->priv->mark_count, err);
-	}
-	if (rc == 0)
-		rc = decode_marks(l, f, done, true, err);
-	free(done);
-	return rc;
-}
-
-/* ---- summaries ---- */
-
-static int compare_candidates(const void *a, const void *b)
-{
-	return id_compare(&((const struct candidate *)a)->id, &((const struct candidate *)b)->id);
-}
-
-/* One candidate an id; what is known already is not checked again. */
-static void thin_out(const struct loader *l, struct candidates *cs)
-{
-	size_t kept = 0;
-	if (cs->count > 1)
-		qsort(cs->list, cs->count, sizeof(*cs->list), compare_candidates);
-	for (size_t i = 0; i < cs->count; i++) {
-		bool doubled = kept > 0 && id_equal(&cs->list[kept - 1].id, &cs->list[i].id);
-		if (!doubled && !id_list_has(&l->known, &cs->list[i].id))
-			cs->list[kept++] = cs->list[i];
-	}
-	cs->count = kept;
-}
-
-static bool add_candidates(const struct loader *l, struct candidates *cs, const struct summary *s)
-{
-	struct candidate *more = reallocarray(cs->list, cs->count + s->count + 1, sizeof(*more));
-	if (!more)
-		return false;
-	cs->list = more;
-	for (size_t i = 0; i < s->count; i++)
-		more[cs->count++] = (struct candidate){.signers = &l->signers,
-			.id = s->entries[i].id,
-			.data = s->entries[i].data,
-			.len = s->entries[i].len};
-	return true;
-}
-
-/* Notes which statements a summary holds: those that are known by now. */
-static int add_info(struct loader *l, const struct id *id, const struct summary *s, struct error *err)
-{
-	struct snapset_private *p = l->set->priv;
-	struct summary_info *more = reallocarray(p->infos, p->info_count + 1, sizeof(*more));
-	if (!more)
-		return no_memory(err);
-	p->infos = more;
-	struct summary_info *info = &more[p->info_count++];
-	*info = (struct summary_info){.id = *id};
-	for (size_t i = 0; i < s->count; i++)
-		if (id_list_has(&l->known, &s->entries[i].id) && !id_list_add(&info->covers, &s->entries[i].id))
-			return no_memory(err);
-	id_list_sort(&info->covers);
-	return 0;
-}
-
-/* Which summaries open is told by `whole`; they borrow from f. */
-static int open_summaries(struct loader *l, const struct fetch *f, struct summary *summaries, bool *whole,
-	struct candidates *cs, struct error *err)
-{
-	int rc = 0;
-	for (size_t i = 0; rc == 0 && i < f->count; i++) {
-		const struct fetched *item = &f->items[i];
-		struct error why = ERROR_INIT;
-		int status = item->status;
-		if (status == 0)
-			status = summary_decode(item->content.data, item->content.len, &summaries[i], &why);
-		whole[i] = status == 0;
-		if (status == ERR_NO_MEMORY)
-			rc = no_memory(err);
-		else if (status != 0)
-			rc = add_fault(
-				l->set, KIND_SUMMARY, &item->id, status, item->why ? item->why : error_text(&why), err);
-		else if (!add_candidates(l, cs, &summaries[i]))
-			rc = no_memory(err);
-	}
-	return rc;
-}
-
-/* A statement in a summary that fails is passed over: its own object is asked, and may be told as a fault. */
-static int take_summaries(struct loader *l, const struct fetch *f, struct error *err)
-{
-	struct summary *summaries = calloc(f->count + 1, sizeof(*summaries));
-	bool *whole = calloc(f->count + 1, sizeof(*whole));
-	struct candidates cs = {0};
-	int rc = summaries && whole ? open_summaries(l, f, summaries, whole, &cs, err) : no_memory(err);
-	if (rc == 0) {
-		thin_out(l, &cs);
-		decode_all(&cs);
-		rc = take_decoded(l, &cs, err);
-	}
-	for (size_t i = 0; rc == 0 && i < f->count; i++)
-		if (whole[i])
-			rc = add_info(l, &f->items[i].id, &summaries[i], err);
-	for (size_t i = 0; rc == 0 && i < cs.count; i++)
-		if (cs.list[i].status != 0)
-			log_info(l->repo->log, "a summary holds a statement that does not count: %s",
-				cs.list[i].why ? cs.list[i].why : "no memory");
-	candidates_release(&cs);
-	for (size_t i = 0; summaries && i < f->count; i++)
-		summary_release(&summaries[i]);
-	free(summaries);
-	free(whole);
-	return rc;
-}
-
-/* ---- snapshots ---- */
-
-static int take_snapshots(struct loader *l, const struct fetch *f, struct error *err)
-{
-	struct candidates cs = {.list = calloc(f->count + 1, sizeof(*cs.list))};
-	int rc = cs.list ? 0 : no_memory(err);
-	for (size_t i = 0; rc == 0 && i < f->count; i++) {
-		const struct fetched *item = &f->items[i];
-		if (item->status != 0)
-			rc = add_fault(l->set, KIND_SNAPSHOT, &item->id, item->status, item->why, err);
-		else
-			cs.list[cs.count++] = (struct candidate){.signers = &l->signers,
-				.id = item->id,
-				.data = item->content.data,
-				.len = item->content.len};
-	}
-	if (rc == 0) {
-		decode_all(&cs);
-		rc = take_decoded(l, &cs, err);
-	}
-	for (size_t i = 0; rc == 0 && i < cs.count; i++) {
-		const struct candidate *c = &cs.list[i];
-		if (c->status != 0)
-			rc = add_fault(l->set, KIND_SNAPSHOT, &c->id, c->status, c->why ? c->why : "no memory", err);
-	}
-	candidates_release(&cs);
-	return rc;
-}
+enum { ROUNDS_MAX = 5 };
 
 /* ---- rounds ---- */
 
@@ -393,7 +61,7 @@ static int fetch_failed(const struct fetch *f, struct error *err)
 static int round_one(struct loader *l, struct error *err)
 {
 	struct fetch f[2] = {fetch_of(l, KIND_MARK), fetch_of(l, KIND_SUMMARY)};
-	int rc = want_new_marks(l, &f[0].want) && want_new_summaries(l, &f[1].want) ? 0 : no_memory(err);
+	int rc = want_new_marks(l, &f[0].want) && want_new_summaries(l, &f[1].want) ? 0 : loader_no_memory(err);
 	if (rc == 0) {
 		wave_run(wave_threads(l->repo->store), 2, fetch_wave, f);
 		rc = fetch_failed(&f[0], err);
@@ -401,9 +69,9 @@ static int round_one(struct loader *l, struct error *err)
 	if (rc == 0)
 		rc = fetch_failed(&f[1], err);
 	if (rc == 0)
-		rc = take_marks(l, &f[0], err);
+		rc = loader_take_marks(l, &f[0], err);
 	if (rc == 0)
-		rc = take_summaries(l, &f[1], err);
+		rc = loader_take_summaries(l, &f[1], err);
 	fetch_release(&f[0]);
 	fetch_release(&f[1]);
 	return rc;
@@ -412,13 +80,13 @@ static int round_one(struct loader *l, struct error *err)
 static int round_two(struct loader *l, struct error *err)
 {
 	struct fetch f = fetch_of(l, KIND_SNAPSHOT);
-	int rc = id_list_minus(&f.want, &l->names->snapshots, &l->known) ? 0 : no_memory(err);
+	int rc = id_list_minus(&f.want, &l->names->snapshots, &l->known) ? 0 : loader_no_memory(err);
 	if (rc == 0) {
 		fetch_run(&f);
 		rc = fetch_failed(&f, err);
 	}
 	if (rc == 0)
-		rc = take_snapshots(l, &f, err);
+		rc = loader_take_snapshots(l, &f, err);
 	fetch_release(&f);
 	return rc;
 }
@@ -427,6 +95,14 @@ static bool same_names(const struct repo_listing *a, const struct repo_listing *
 {
 	return id_list_equal(&a->snapshots, &b->snapshots) && id_list_equal(&a->summaries, &b->summaries) &&
 	       id_list_equal(&a->marks, &b->marks);
+}
+
+static void clear_faults(struct snapset *set)
+{
+	for (size_t i = 0; i < set->fault_count; i++)
+		free(set->faults[i].reason);
+	set->fault_count = 0;
+	set->priv->retry = false;
 }
 
 /* Until all is read, or what is not was asked for twice, and the names are still the same when listed again. */
@@ -464,12 +140,12 @@ static int copy_snapshots(struct loader *l, struct snapshot *const *list, size_t
 	for (size_t i = 0; i < count; i++) {
 		struct snapshot *s = snapshot_copy(list[i]);
 		if (!s)
-			return no_memory(err);
+			return loader_no_memory(err);
 		if (is_recent(list, count, i)) {
 			buf_put(&s->root_sealed, list[i]->root_sealed.data, list[i]->root_sealed.len);
 			memcpy(s->root_key, list[i]->root_key, sizeof(s->root_key));
 		}
-		int rc = add_statement(l, s, err);
+		int rc = loader_add_statement(l, s, err);
 		if (rc != 0)
 			return rc;
 	}
@@ -481,12 +157,12 @@ static int copy_infos(struct loader *l, const struct snapset_private *old, struc
 	struct snapset_private *p = l->set->priv;
 	p->infos = calloc(old->info_count + 1, sizeof(*p->infos));
 	if (!p->infos)
-		return no_memory(err);
+		return loader_no_memory(err);
 	for (size_t i = 0; i < old->info_count; i++) {
 		struct summary_info *info = &p->infos[p->info_count++];
 		info->id = old->infos[i].id;
 		if (!id_list_add_all(&info->covers, old->infos[i].covers.ids, old->infos[i].covers.count))
-			return no_memory(err);
+			return loader_no_memory(err);
 	}
 	return 0;
 }
@@ -503,11 +179,11 @@ static int copy_old(struct loader *l, struct error *err)
 		rc = copy_infos(l, old->priv, err);
 	for (size_t i = 0; rc == 0 && i < old->priv->mark_count; i++) {
 		struct mark *m = mark_copy(old->priv->marks[i]);
-		rc = m ? add_mark(l->set->priv, m, err) : no_memory(err);
+		rc = m ? loader_add_mark(l, m, err) : loader_no_memory(err);
 	}
 	if (rc == 0 && (!id_list_add_all(&l->voids, old->voids, old->void_count) ||
 			       !id_list_add_all(&l->known, old->voids, old->void_count)))
-		rc = no_memory(err);
+		rc = loader_no_memory(err);
 	id_list_sort(&l->known);
 	return rc;
 }
@@ -531,7 +207,7 @@ static int settle_infos(struct loader *l, struct id_list *covered, struct error 
 	}
 	p->info_count = kept;
 	id_list_sort(covered);
-	return ok ? 0 : no_memory(err);
+	return ok ? 0 : loader_no_memory(err);
 }
 
 static bool stands(const struct loader *l, const struct id_list *covered, const struct id *id)
@@ -636,11 +312,11 @@ static int load_new(struct loader *l, struct error *err)
 {
 	l->set = calloc(1, sizeof(*l->set));
 	if (!l->set)
-		return no_memory(err);
+		return loader_no_memory(err);
 	l->set->refs = 1;
 	l->set->priv = calloc(1, sizeof(*l->set->priv));
 	if (!l->set->priv)
-		return no_memory(err);
+		return loader_no_memory(err);
 	l->set->priv->slot_count = l->repo->slot_count;
 	int rc = copy_old(l, err);
 	if (rc == 0)
