@@ -288,7 +288,7 @@ int build_run(struct backup *b, struct error *err)
 		struct item *item = step == STEP_BUNDLE ? b->to_bundle : b->head;
 		if (step == STEP_DONE)
 			break;
-		if (step == STEP_FAILED || backup_stopped(b)) {
+		if (backup_stopped(b) || step == STEP_FAILED) { /* which also sets the failure */
 			pthread_mutex_lock(&b->lock);
 			r = b->status < 0 ? b->status : ERR_CANCELLED;
 			if (err != NULL)

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -8,7 +9,7 @@
 #include "archive/complete.h"
 #include "base/fileio.h"
 
-enum { READ_SIZE = 256 << 10 };
+enum { READ_SIZE = 256 << 10, PIPE_WAIT_MS = 200 };
 
 /* A chunk at the writer's: whose it is, and which of its refs. */
 struct answer {
@@ -237,6 +238,29 @@ static int cut_chunks(struct stream *s, struct chunk_ref **pieces, struct error 
 	return r;
 }
 
+/*
+ * What a pipe holds now, at least a byte; none at its end. A program that says nothing for hours can still be stopped,
+ * so the wait is never left to read(2).
+ */
+static int read_pipe(struct stream *s, int fd, void *dst, size_t len, size_t *ret_got, struct error *err)
+{
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+
+	for (;;) {
+		if (backup_stopped(s->b))
+			return error_set(err, ERR_CANCELLED, "stopped on request");
+		if (poll(&wait, 1, PIPE_WAIT_MS) == 0)
+			continue;
+		ssize_t n = read(fd, dst, len);
+		if (n >= 0) {
+			*ret_got = (size_t)n;
+			return 0;
+		}
+		if (errno != EINTR && errno != EAGAIN)
+			return error_set_errno(err, errno, "cannot read '%s'", s->path);
+	}
+}
+
 /* Reads up to `want` bytes at `off` (a pipe: at its position) into the buffer. */
 static int fill(struct stream *s, int fd, uint64_t off, uint64_t want, bool pipe, size_t *ret_got, struct error *err)
 {
@@ -247,8 +271,7 @@ static int fill(struct stream *s, int fd, uint64_t off, uint64_t want, bool pipe
 	size_t room = s->buffer->cap - s->buffer->len;
 	size_t n = (size_t)min_u64(min_u64(room, READ_SIZE), want);
 	uint8_t *at = s->buffer->data + s->buffer->len;
-	int r = pipe ? fileio_read(fd, s->path, at, n, ret_got, err)
-		     : fileio_pread(fd, s->path, at, n, off, ret_got, err);
+	int r = pipe ? read_pipe(s, fd, at, n, ret_got, err) : fileio_pread(fd, s->path, at, n, off, ret_got, err);
 	if (r < 0)
 		return r;
 	s->buffer->len += (uint32_t)*ret_got;
