@@ -132,8 +132,9 @@ static int read_revoked(struct sync *y)
 	for (size_t i = 0; rc == 0 && i < f.count; i++) {
 		const struct fetched *item = &f.items[i];
 		struct mark *m = NULL;
-		if (item->status == 0 &&
-			mark_decode(y->repo, &item->id, item->content.data, item->content.len, &m, NULL) == 0)
+		if (!mark_claims_revocation(item->content.data, item->content.len))
+			continue;
+		if (mark_decode(y->repo, &item->id, item->content.data, item->content.len, &m, NULL) == 0)
 			rc = snapset_signers(&y->signers, &m, 1, &y->err);
 		mark_free(m);
 	}

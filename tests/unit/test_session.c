@@ -428,6 +428,37 @@ static void test_session__cut_after_every_call(void **state)
 	}
 }
 
+/* Over a line the reading goes on side by side; the outcome is the same. */
+static void test_session__on_a_remote_store_it_is_the_same(void **state)
+{
+	struct repo *repo = *state;
+	struct catalog *catalog = made_catalog(repo, NULL);
+	struct id id, pack = {{1}};
+	repo->store->features &= ~(unsigned)STORE_LOCAL;
+	repo->store->parallel = 8;
+	for (int i = 0; i < 100; i++)
+		id = made_snapshot(
+			repo, &(struct made_snapshot){.time = made_time("2024-01-01") + i * 60 * CLOCK_SECOND});
+	for (uint32_t i = 0; i < 20; i++)
+		made_segment(repo, i * 10, 10);
+	for (uint64_t i = 1; i < 10; i++)
+		assert_int_equal(prunelist_put(repo, i, true, &pack, 1, NULL, 0, NULL), 0);
+	made_mark(repo, MARK_HOLD, &id);
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(whole_backup(repo, catalog, &id), 0);
+		struct session *s = begun(repo, catalog);
+		assert_int_equal(s->set->count, 101 + i);
+		assert_int_equal(s->set->fault_count, 0);
+		assert_int_equal(s->banned_count, 1);
+		made_expect_chunks(catalog, 0, 200, 210);
+		assert_int_equal(snapset_summarise(repo, s->set, NULL), 0);
+		assert_int_equal(segment_merge(repo, catalog, NULL), 0);
+		assert_int_equal(session_abandon(s, NULL), 0);
+		session_free(s);
+	}
+	catalog_close(catalog);
+}
+
 static void test_session__no_two_objects_share_their_sealed_bytes(void **state)
 {
 	struct repo *repo = *state;
@@ -468,6 +499,7 @@ int main(void)
 		TEST(test_session_commit__second_try_puts_the_very_same_bytes),
 		TEST(test_session__every_call_failing),
 		TEST(test_session__cut_after_every_call),
+		TEST(test_session__on_a_remote_store_it_is_the_same),
 		TEST(test_session__no_two_objects_share_their_sealed_bytes),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
