@@ -65,6 +65,12 @@ struct mountpoint_status {
 int mountpoint_status(const char *mountpoint, struct mountpoint_status *ret, struct error *err);
 void mountpoint_status_release(struct mountpoint_status *status); /* NULL and zeroed: a no-op */
 
+/*
+ * The absolute path without symlinks, as the kernel lists mounts; of a mount point that is dead too, whose last
+ * component cannot be asked. Caller frees; NULL with errno set.
+ */
+char *mountpoint_canonical(const char *path);
+
 /* How a folder is mounted. */
 enum mountpoint_kind {
 	MOUNTPOINT_NONE, /* not mounted itself */

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+#ifndef FS_NAMESPACE_IMPL_H
+#define FS_NAMESPACE_IMPL_H
+
+/* What the namespace_* files share: the struct, and finding what a node id stands for. */
+
+#include <pthread.h>
+
+#include "fs/namespace.h"
+
+struct namespace
+{
+	struct view *view;
+	struct endings *endings;
+	uid_t uid;
+	gid_t gid;
+	pthread_mutex_t lock;
+	const struct epoch *epoch; /* under the lock */
+};
+
+/* The dataset of a node that has a tag; NULL: it is gone. */
+const struct epoch_dataset *namespace_dataset(const struct epoch *e, const struct nodeid *node);
+/* The newest snapshot of any dataset as of a moment, by which a restore point is known. NULL: there is none. */
+const struct snapshot *namespace_point(const struct epoch *e, int64_t moment);
+
+#endif

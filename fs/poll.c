@@ -1,0 +1,195 @@
+/* SPDX-License-Identifier: MIT */
+#include "fs/poll.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/host.h"
+
+enum { CALLS_MAX = 16, MS_MAX = 3600 * 1000 };
+static const int64_t folder_interval = 5 * CLOCK_SECOND, store_interval = 30 * CLOCK_SECOND;
+
+struct poll {
+	struct serve *serve;
+	struct catalog *catalog;
+	struct announce *announce;
+	struct invalidate *inv;
+	const struct snapset *set; /* the one shown; owned reference, of the thread alone */
+	size_t faults_told;
+	bool failing;
+	int stop_fd;
+	bool running;
+	pthread_t thread;
+};
+
+/* Damaged or foreign statements are no reason to stop; each new crop is said once. */
+static void tell_faults(struct poll *p, const struct snapset *set)
+{
+	for (size_t i = 0; set->fault_count > p->faults_told && i < set->fault_count; i++)
+		log_warn(p->serve->options->log, "a snapshot or mark is left out: %s", set->faults[i].reason);
+	p->faults_told = set->fault_count;
+}
+
+static void note_look(struct serve_poll *state, const struct error *err)
+{
+	pthread_mutex_lock(&state->lock);
+	state->error[0] = '\0';
+	if (err == NULL)
+		state->last = clock_now();
+	else
+		strncpy(state->error, error_text(err), sizeof(state->error) - 1);
+	pthread_mutex_unlock(&state->lock);
+}
+
+/* Shows a set that was loaded; takes its reference over in any case. */
+static int show(struct poll *p, const struct snapset *set, struct error *err)
+{
+	const struct epoch *epoch = NULL, *old = p->set != NULL ? namespace_epoch(p->serve->ns) : NULL;
+	int rc = epoch_new(set, old, &epoch, err);
+	if (rc < 0) {
+		snapset_unref(set);
+		goto out;
+	}
+	snapset_unref(p->set);
+	p->set = snapset_ref(set);
+	tell_faults(p, set);
+	namespace_show(p->serve->ns, epoch_ref(epoch));
+	if (old != NULL && p->inv != NULL)
+		invalidate_changes(p->inv, old, epoch);
+	epoch_unref(epoch);
+	host_trim();
+out:
+	epoch_unref(old);
+	return rc;
+}
+
+static int look(struct poll *p, struct error *err)
+{
+	const struct snapset *set = NULL;
+	int rc = snapset_load(p->serve->repo, p->catalog, p->set, &set, err);
+	if (rc < 0)
+		return rc;
+	if (set != p->set)
+		return show(p, set, err);
+	snapset_unref(set);
+	return 0;
+}
+
+/* As look(), for the thread: tells the first failure of a row, and the end of it. */
+static void look_again(struct poll *p)
+{
+	struct error err = ERROR_INIT;
+	struct log *log = p->serve->options->log;
+	bool failed = look(p, &err) < 0;
+	if (failed && !p->failing)
+		log_warn(log, "cannot look for new snapshots, what is known stays: %s", error_text(&err));
+	else if (!failed && p->failing)
+		log_notice(log, "looking for new snapshots works again");
+	p->failing = failed;
+	note_look(&p->serve->poll, failed ? &err : NULL);
+}
+
+int poll_new(struct serve *serve, struct catalog *catalog, struct poll **ret, struct error *err)
+{
+	bool local = (serve->repo->store->features & STORE_LOCAL) != 0;
+	struct poll *p = calloc(1, sizeof(*p));
+	if (p == NULL)
+		return error_no_memory(err, "the poll");
+	*p = (struct poll){.serve = serve, .catalog = catalog, .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	serve->poll.interval = serve->options->poll_ns > 0 ? serve->options->poll_ns
+			       : local                     ? folder_interval
+							   : store_interval;
+	int rc = p->stop_fd < 0 ? error_set_errno(err, errno, "cannot make an eventfd") : look(p, err);
+	if (rc < 0) {
+		poll_free(p);
+		return rc;
+	}
+	note_look(&serve->poll, NULL);
+	*ret = p;
+	return 0;
+}
+
+/* Answers commands that wait: with one look for all of them, unless what they mean is shown already. */
+static void answer_calls(struct poll *p)
+{
+	struct announce_call calls[CALLS_MAX];
+	unsigned count = announce_take(p->announce, calls, CALLS_MAX);
+	bool known = count > 0;
+	for (unsigned i = 0; i < count; i++)
+		known = known && !id_is_zero(&calls[i].snapshot) && snapset_by_id(p->set, &calls[i].snapshot) != NULL;
+	if (count > 0 && !known)
+		look_again(p);
+	for (unsigned i = 0; i < count; i++) {
+		bool any = id_is_zero(&calls[i].snapshot);
+		announce_answer(&calls[i], any ? !p->failing : snapset_by_id(p->set, &calls[i].snapshot) != NULL);
+	}
+}
+
+static int wait_ms(int64_t due)
+{
+	int64_t left = due - clock_monotonic();
+	if (left <= 0)
+		return 0;
+	left = left / 1000000 + 1;
+	return left > MS_MAX ? MS_MAX : (int)left;
+}
+
+static void *run(void *arg)
+{
+	struct poll *p = arg;
+	struct pollfd fds[] = {
+		{.fd = p->stop_fd, .events = POLLIN}, {.fd = announce_fd(p->announce), .events = POLLIN}};
+	int64_t due = clock_monotonic() + p->serve->poll.interval;
+
+	for (;;) {
+		int ready = poll(fds, 2, wait_ms(due));
+		if (ready > 0 && (fds[0].revents & POLLIN) != 0)
+			return NULL;
+		if (ready > 0 && (fds[1].revents & (POLLERR | POLLNVAL)) != 0)
+			fds[1].fd = -1;
+		else if (ready > 0 && fds[1].revents != 0)
+			answer_calls(p);
+		if (clock_monotonic() < due)
+			continue;
+		look_again(p);
+		due = clock_monotonic() + p->serve->poll.interval;
+	}
+}
+
+int poll_start(struct poll *p, struct announce *announce, struct invalidate *inv, struct error *err)
+{
+	p->announce = announce;
+	p->inv = inv;
+	int failed = pthread_create(&p->thread, NULL, run, p);
+	if (failed != 0)
+		return error_set_errno(err, failed, "cannot start a thread");
+	p->running = true;
+	return 0;
+}
+
+void poll_stop(struct poll *p)
+{
+	uint64_t one = 1;
+	if (!p->running)
+		return;
+	while (write(p->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+	pthread_join(p->thread, NULL);
+	p->running = false;
+}
+
+void poll_free(struct poll *p)
+{
+	if (p == NULL)
+		return;
+	poll_stop(p);
+	snapset_unref(p->set);
+	if (p->stop_fd >= 0)
+		close(p->stop_fd);
+	free(p);
+}
