@@ -8,10 +8,18 @@
 /* What a chunk must shrink by, in 1/64ths of its length, to be worth unpacking later. */
 enum { PROBE_PIECES = 4, PROBE_PIECE_LEN = 4096, PROBE_MIN_LEN = 64 << 10, GAIN_SHIFT = 6 };
 
+/*
+ * Text of many like rows (dumps, logs) packs 1 to 2 % smaller and faster when zstd looks for matches of 6 bytes, source
+ * code smaller with its own choice. So one chunk in TRIAL_EVERY is packed both ways, and what won serves the next ones.
+ */
+enum { TRIAL_LEVEL = 3, TRIAL_EVERY = 16, ROWS_MIN_MATCH = 6 };
+
 struct chunk_encoder {
 	ZSTD_CCtx *full;
 	ZSTD_CCtx *probe; /* a small context of its own, so that probing does not disturb the large tables */
 	int level;
+	unsigned count; /* chunks packed so far */
+	bool rows;      /* ROWS_MIN_MATCH won the last trial */
 	uint8_t sample[PROBE_PIECES * PROBE_PIECE_LEN];
 	uint8_t packed[PROBE_PIECES * PROBE_PIECE_LEN + 1024];
 };
@@ -54,6 +62,26 @@ static bool compressible(struct chunk_encoder *e, const uint8_t *plain, size_t l
 	return ZSTD_isError(n) || n < sizeof(e->sample) - (sizeof(e->sample) >> GAIN_SHIFT);
 }
 
+/* Packs behind what ret holds, which has room. Returns the length, or an error of zstd's. */
+static size_t pack_as(struct chunk_encoder *e, bool rows, const void *plain, size_t len, struct buf *ret)
+{
+	ZSTD_CCtx_setParameter(e->full, ZSTD_c_compressionLevel, e->level);
+	ZSTD_CCtx_setParameter(e->full, ZSTD_c_minMatch, rows ? ROWS_MIN_MATCH : 0);
+	return ZSTD_compress2(e->full, ret->data + ret->len, ret->cap - ret->len, plain, len);
+}
+
+static size_t pack_best(struct chunk_encoder *e, const void *plain, size_t len, struct buf *ret)
+{
+	bool trial = e->level == TRIAL_LEVEL && len >= PROBE_MIN_LEN && e->count++ % TRIAL_EVERY == 0;
+	size_t other = trial ? pack_as(e, !e->rows, plain, len, ret) : 0;
+	size_t n = pack_as(e, e->rows, plain, len, ret);
+
+	if (!trial || ZSTD_isError(other) || other >= n)
+		return n;
+	e->rows = !e->rows;
+	return pack_as(e, e->rows, plain, len, ret);
+}
+
 static void put_header(struct buf *ret, enum chunk_compression compression)
 {
 	buf_put_u8(ret, (uint8_t)compression);
@@ -73,7 +101,7 @@ int chunk_encode(
 		put_header(ret, CHUNK_ZSTD);
 		if (!buf_reserve(ret, ZSTD_compressBound(len)))
 			return error_no_memory(err, "compressing a chunk");
-		size_t n = ZSTD_compressCCtx(e->full, ret->data + ret->len, ret->cap - ret->len, plain, len, e->level);
+		size_t n = pack_best(e, plain, len, ret);
 		packed = !ZSTD_isError(n) && n < len - (len >> GAIN_SHIFT);
 		if (packed)
 			ret->len += n;

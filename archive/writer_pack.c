@@ -6,6 +6,8 @@
 
 /* A segment is put when this much lies in its packs, or it has this many rows: what a cut run can lose of its index. */
 enum { SEGMENT_BYTES = 1 << 30, SEGMENT_ROWS = 16384 };
+/* Bytes of a row in a pack's table at most (without base), and of what stands around the table. */
+enum { ROW_ROOM = 32 + 5 + 4 + 4 + 2, TAIL_ROOM = 11 + 16 + 32 + 32 };
 
 /* A pack on its way to the store. */
 struct put {
@@ -202,44 +204,62 @@ static int open_pack_new(struct writer *w, enum object_kind kind, struct open_pa
 	return 0;
 }
 
+/*
+ * Whether the chunk still fits under pack_size with the table that it makes. Packs that end just under a padded size
+ * waste next to nothing on padding.
+ */
+static bool fits(const struct writer *w, const struct pack_writer *p, uint32_t sealed_len)
+{
+	const struct pack_row *rows;
+	size_t count = pack_writer_rows(p, &rows);
+
+	return count == 0 ||
+	       pack_writer_size(p) + sealed_len + (count + 1) * ROW_ROOM + TAIL_ROOM <= w->repo->config.pack_size;
+}
+
+/* Takes a full pack out of its slot. True when nobody is filling it any more. */
+static bool close_locked(struct open_pack **slot)
+{
+	struct open_pack *p = *slot;
+
+	*slot = NULL;
+	p->closed = true;
+	return p->filling == 0;
+}
+
 int packs_reserve(struct writer *w, enum object_kind kind, const struct id *id, uint32_t sealed_len, uint32_t plain_len,
 	struct open_pack **ret_pack, struct locator *ret_loc, struct error *err)
 {
 	struct pack_set *s = &w->packs;
-	struct open_pack **slot = slot_of(s, kind), *fresh = NULL;
+	struct open_pack **slot = slot_of(s, kind), *fresh = NULL, *p = NULL;
 	int r = 0;
 
-	pthread_mutex_lock(&s->lock);
-	bool missing = *slot == NULL;
-	pthread_mutex_unlock(&s->lock);
-	if (missing)
-		r = open_pack_new(w, kind, &fresh, err);
-	if (r < 0)
-		return r;
-	pthread_mutex_lock(&s->lock);
-	while (*slot == NULL && fresh == NULL) { /* it was filled and taken meanwhile */
-		pthread_mutex_unlock(&s->lock);
-		r = open_pack_new(w, kind, &fresh, err);
-		if (r < 0)
-			return r;
+	while (r == 0 && p == NULL) {
+		struct open_pack *full = NULL;
+		bool ready = false;
 		pthread_mutex_lock(&s->lock);
-	}
-	if (*slot == NULL) {
-		*slot = fresh;
-		fresh = NULL;
-	}
-	struct open_pack *p = *slot;
-	r = pack_writer_reserve(p->pack, id, sealed_len, plain_len, 0, NULL, ret_loc, err);
-	if (r == 0) {
-		p->filling++;
-		if (pack_writer_size(p->pack) >= w->repo->config.pack_size) {
-			p->closed = true;
-			*slot = NULL;
+		if (*slot != NULL && !fits(w, (*slot)->pack, sealed_len)) {
+			full = *slot;
+			ready = close_locked(slot);
 		}
-		*ret_pack = p;
+		if (*slot == NULL && fresh != NULL) {
+			*slot = fresh;
+			fresh = NULL;
+		}
+		if (*slot != NULL) {
+			p = *slot;
+			r = pack_writer_reserve(p->pack, id, sealed_len, plain_len, 0, NULL, ret_loc, err);
+			p->filling += r == 0 ? 1 : 0;
+		}
+		pthread_mutex_unlock(&s->lock);
+		if (ready)
+			send_pack(w, full);
+		if (p == NULL)
+			r = open_pack_new(w, kind, &fresh, err);
 	}
-	pthread_mutex_unlock(&s->lock);
 	open_pack_free(fresh);
+	if (r == 0)
+		*ret_pack = p;
 	return r;
 }
 
