@@ -12,7 +12,7 @@
 #include "catalog/catalog.h"
 #include "fs/control.h"
 #include "fs/ops.h"
-#include "fs/poll.h"
+#include "fs/refresh.h"
 #include "fs/warmup.h"
 
 enum { THREADS_MAX = 8, BACKGROUND_MAX = 64 };
@@ -22,7 +22,7 @@ struct session {
 	struct serve serve;
 	struct catalog *catalog;
 	struct announce *announce;
-	struct poll *poll;
+	struct refresh *refresh;
 	struct fuse_session *fuse;
 	struct invalidate *inv;
 	struct control *control;
@@ -141,7 +141,7 @@ static int make_serve(struct session *s, struct error *err)
 		serve->ns = namespace_new(serve->view, geteuid(), getegid());
 	if (serve->faults == NULL || serve->ns == NULL)
 		return error_no_memory(err, "the mount");
-	return poll_new(serve, s->catalog, &s->poll, err);
+	return refresh_new(serve, s->catalog, &s->refresh, err);
 }
 
 static int mount_it(struct session *s, struct error *err)
@@ -160,7 +160,7 @@ static int mount_it(struct session *s, struct error *err)
 static void quiet(void *arg)
 {
 	struct session *s = arg;
-	poll_stop(s->poll);
+	refresh_stop(s->refresh);
 	invalidate_free(s->inv);
 	s->inv = NULL;
 }
@@ -172,7 +172,7 @@ static int start_threads(struct session *s, struct error *err)
 		.session = s->fuse, .mountpoint = o->mountpoint, .log = o->log, .quiet = quiet, .arg = s};
 	int rc = invalidate_new(s->fuse, &s->inv, err);
 	if (rc == 0)
-		rc = poll_start(s->poll, s->announce, s->inv, err);
+		rc = refresh_start(s->refresh, s->announce, s->inv, err);
 	if (rc == 0)
 		rc = control_new(&control, &s->control, err);
 	if (rc == 0)
@@ -211,12 +211,12 @@ static void session_release(struct session *s)
 	if (s->mounted && !left_dead)
 		fuse_session_unmount(s->fuse);
 	warmup_free(s->warmup);
-	poll_stop(s->poll);
+	refresh_stop(s->refresh);
 	invalidate_free(s->inv);
 	announce_close(s->announce);
 	if (s->fuse != NULL)
 		fuse_session_destroy(s->fuse);
-	poll_free(s->poll);
+	refresh_free(s->refresh);
 	serve_release(&s->serve);
 	catalog_close(s->catalog);
 }

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-#include "fs/poll.h"
+#include "fs/refresh.h"
 
 #include <errno.h>
 #include <poll.h>
@@ -14,7 +14,7 @@
 enum { CALLS_MAX = 16, MS_MAX = 3600 * 1000 };
 static const int64_t folder_interval = 5 * CLOCK_SECOND, store_interval = 30 * CLOCK_SECOND;
 
-struct poll {
+struct refresh {
 	struct serve *serve;
 	struct catalog *catalog;
 	struct announce *announce;
@@ -28,7 +28,7 @@ struct poll {
 };
 
 /* Damaged or foreign statements are no reason to stop; each new crop is said once. */
-static void tell_faults(struct poll *p, const struct snapset *set)
+static void tell_faults(struct refresh *p, const struct snapset *set)
 {
 	for (size_t i = 0; set->fault_count > p->faults_told && i < set->fault_count; i++)
 		log_warn(p->serve->options->log, "a snapshot or mark is left out: %s", set->faults[i].reason);
@@ -47,7 +47,7 @@ static void note_look(struct serve_poll *state, const struct error *err)
 }
 
 /* Shows a set that was loaded; takes its reference over in any case. */
-static int show(struct poll *p, const struct snapset *set, struct error *err)
+static int show(struct refresh *p, const struct snapset *set, struct error *err)
 {
 	const struct epoch *epoch = NULL, *old = p->set != NULL ? namespace_epoch(p->serve->ns) : NULL;
 	int rc = epoch_new(set, old, &epoch, err);
@@ -68,7 +68,7 @@ out:
 	return rc;
 }
 
-static int look(struct poll *p, struct error *err)
+static int look(struct refresh *p, struct error *err)
 {
 	const struct snapset *set = NULL;
 	int rc = snapset_load(p->serve->repo, p->catalog, p->set, &set, err);
@@ -81,7 +81,7 @@ static int look(struct poll *p, struct error *err)
 }
 
 /* As look(), for the thread: tells the first failure of a row, and the end of it. */
-static void look_again(struct poll *p)
+static void look_again(struct refresh *p)
 {
 	struct error err = ERROR_INIT;
 	struct log *log = p->serve->options->log;
@@ -94,19 +94,19 @@ static void look_again(struct poll *p)
 	note_look(&p->serve->poll, failed ? &err : NULL);
 }
 
-int poll_new(struct serve *serve, struct catalog *catalog, struct poll **ret, struct error *err)
+int refresh_new(struct serve *serve, struct catalog *catalog, struct refresh **ret, struct error *err)
 {
 	bool local = (serve->repo->store->features & STORE_LOCAL) != 0;
-	struct poll *p = calloc(1, sizeof(*p));
+	struct refresh *p = calloc(1, sizeof(*p));
 	if (p == NULL)
 		return error_no_memory(err, "the poll");
-	*p = (struct poll){.serve = serve, .catalog = catalog, .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	*p = (struct refresh){.serve = serve, .catalog = catalog, .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
 	serve->poll.interval = serve->options->poll_ns > 0 ? serve->options->poll_ns
 			       : local                     ? folder_interval
 							   : store_interval;
 	int rc = p->stop_fd < 0 ? error_set_errno(err, errno, "cannot make an eventfd") : look(p, err);
 	if (rc < 0) {
-		poll_free(p);
+		refresh_free(p);
 		return rc;
 	}
 	note_look(&serve->poll, NULL);
@@ -115,7 +115,7 @@ int poll_new(struct serve *serve, struct catalog *catalog, struct poll **ret, st
 }
 
 /* Answers commands that wait: with one look for all of them, unless what they mean is shown already. */
-static void answer_calls(struct poll *p)
+static void answer_calls(struct refresh *p)
 {
 	struct announce_call calls[CALLS_MAX];
 	unsigned count = announce_take(p->announce, calls, CALLS_MAX);
@@ -141,7 +141,7 @@ static int wait_ms(int64_t due)
 
 static void *run(void *arg)
 {
-	struct poll *p = arg;
+	struct refresh *p = arg;
 	struct pollfd fds[] = {
 		{.fd = p->stop_fd, .events = POLLIN}, {.fd = announce_fd(p->announce), .events = POLLIN}};
 	int64_t due = clock_monotonic() + p->serve->poll.interval;
@@ -161,7 +161,7 @@ static void *run(void *arg)
 	}
 }
 
-int poll_start(struct poll *p, struct announce *announce, struct invalidate *inv, struct error *err)
+int refresh_start(struct refresh *p, struct announce *announce, struct invalidate *inv, struct error *err)
 {
 	p->announce = announce;
 	p->inv = inv;
@@ -172,7 +172,7 @@ int poll_start(struct poll *p, struct announce *announce, struct invalidate *inv
 	return 0;
 }
 
-void poll_stop(struct poll *p)
+void refresh_stop(struct refresh *p)
 {
 	uint64_t one = 1;
 	if (!p->running)
@@ -183,11 +183,11 @@ void poll_stop(struct poll *p)
 	p->running = false;
 }
 
-void poll_free(struct poll *p)
+void refresh_free(struct refresh *p)
 {
 	if (p == NULL)
 		return;
-	poll_stop(p);
+	refresh_stop(p);
 	snapset_unref(p->set);
 	if (p->stop_fd >= 0)
 		close(p->stop_fd);
