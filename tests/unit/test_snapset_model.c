@@ -139,7 +139,7 @@ static void do_mark(struct repo *repo, struct model *m)
 		return;
 	struct made *one = &m->list[(size_t)random() % m->count];
 	enum mark_kind kind = kinds[random() % 5];
-	made_mark(repo, kind, &one->id);
+	made_mark(repo, (int)kind, &one->id);
 	one->forgotten |= kind == MARK_FORGET;
 	if (kind == MARK_DAMAGED || kind == MARK_UNDAMAGED)
 		one->damaged = kind == MARK_DAMAGED;
