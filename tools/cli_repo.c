@@ -32,7 +32,8 @@ int cli_exit_of(int code)
 int cli_fail(struct cli *cli, const struct error *err)
 {
 	log_error(cli->log, "%s", error_text(err));
-	return cli_exit_of(err->code);
+	return err->code == ERR_OK ? CLI_FAILED
+				   : cli_exit_of(err->code); /* never a success, whatever was left unsaid */
 }
 
 int cli_usage(struct cli *cli, const char *fmt, ...)
@@ -110,15 +111,14 @@ static int open_repo(struct cli *cli, const char *url, struct error *err)
 	struct store_options options = {.log = cli->log};
 	struct store *store = NULL;
 	struct cli_unlock unlock = {0};
+	uint64_t size;
 	int r = store_open(url, &options, &store, err);
 
-	if (r == 0) { /* said before a passphrase is asked for */
-		uint64_t size;
+	if (r == 0) /* said before a passphrase is asked for */
 		r = store_stat(store, NULL, "config", &size, err);
-		if (r == ERR_NOT_FOUND && err != NULL) {
-			error_clear(err);
-			r = error_set(err, ERR_NO_REPO, "there is no repository at '%s'; 'drfs init' makes one", url);
-		}
+	if (r == ERR_NOT_FOUND || r == ERR_NO_REPO) {
+		error_clear(err);
+		r = error_set(err, ERR_NO_REPO, "there is no repository at '%s'; 'drfs init' makes one", url);
 	}
 	if (r == 0)
 		r = cli_unlock(cli, false, &unlock, err);

@@ -128,7 +128,12 @@ int cli_unlock_key_file(struct cli_unlock *u, const char *path, bool fresh, stru
 		u->key_made = true;
 		return repo_key_file_make(path, u->key, err);
 	}
-	return repo_key_file_read(path, u->key, err);
+	int r = repo_key_file_read(path, u->key, err);
+	if (r == ERR_USAGE) { /* far too large */
+		error_clear(err);
+		r = error_set(err, ERR_CORRUPT, "'%s' is no key file of drfs", path);
+	}
+	return r;
 }
 
 static const char *env(const char *name)

@@ -73,38 +73,68 @@ static void show(const struct query *q, const struct entry *e, const struct buf 
 	putchar('\n');
 }
 
-static int search(const struct query *q, struct reader *r, const struct source *src, struct error *err)
+static int visit(const struct query *q, const struct entry *e, struct buf *path, struct error *err)
 {
-	const struct tree_root *root = &src->snapshot->root;
-	struct buf prefix = {0}, path = {0};
-	struct tree_cursor *c = NULL;
-	const struct entry *e;
-	int status = 0;
+	const uint8_t *name;
+	size_t at, len;
 
-	for (const char *p = src->path; *p != '\0'; p++)
-		buf_put_u8(&prefix, *p == '/' ? 0 : (uint8_t)*p);
-	if (prefix.len > 0)
-		buf_put_u8(&prefix, 0);
-	reader_warm_tree(r, root);
-	status = root->entries == 0 ? ERR_NOT_FOUND
-				    : tree_cursor_new_at(reader_nodes(r), root, prefix.data, prefix.len, &c, err);
-	while (status == 0 && cli_cancelled == 0 && (e = tree_cursor_entry(c)) != NULL && e->key_len >= prefix.len &&
-		(prefix.len == 0 || memcmp(e->key, prefix.data, prefix.len) == 0)) {
-		const uint8_t *name;
-		size_t at, len;
-		if (entry_key_split(e->key, e->key_len, &at, &name, &len) && fits(q, e, name, len)) {
-			buf_clear(&path);
-			entry_key_to_path(&path, e->key, e->key_len);
-			show(q, e, &path);
-		}
-		status = tree_cursor_next(c, err);
+	if (!entry_key_split(e->key, e->key_len, &at, &name, &len) || !fits(q, e, name, len))
+		return 0;
+	buf_clear(path);
+	entry_key_to_path(path, e->key, e->key_len);
+	if (buf_failed(path))
+		return error_no_memory(err, "a path");
+	show(q, e, path);
+	return 0;
+}
+
+/* Entries whose keys begin with `prefix`. */
+static int visit_range(const struct query *q, struct reader *r, const struct tree_root *root, const struct buf *prefix,
+	struct error *err)
+{
+	struct tree_cursor *c = NULL;
+	struct buf path = {0};
+	const struct entry *e;
+	int status = root->entries == 0 ? ERR_NOT_FOUND
+					: tree_cursor_new_at(reader_nodes(r), root, prefix->data, prefix->len, &c, err);
+
+	while (status == 0 && cli_cancelled == 0 && (e = tree_cursor_entry(c)) != NULL && e->key_len >= prefix->len &&
+		(prefix->len == 0 || memcmp(e->key, prefix->data, prefix->len) == 0)) {
+		status = visit(q, e, &path, err);
+		if (status == 0)
+			status = tree_cursor_next(c, err);
 	}
 	tree_cursor_free(c);
+	buf_release(&path);
+	if (status != ERR_NOT_FOUND)
+		return status;
+	error_clear(err);
+	return 0;
+}
+
+static int search(const struct query *q, struct reader *r, const struct source *src, struct error *err)
+{
+	const struct node *leaf;
+	const struct entry *e;
+	struct buf prefix = {0}, path = {0};
+
+	reader_warm_tree(r, &src->snapshot->root);
+	int status = source_find(r, src, &leaf, &e, err);
+	if (status < 0)
+		return status;
+	bool is_dir = S_ISDIR(e->mode);
+	if (!is_dir)
+		status = visit(q, e, &path, err);
+	else if (leaf != NULL)
+		entry_key_to_prefix(&prefix, e->key, e->key_len);
+	if (leaf != NULL)
+		reader_nodes(r)->put(reader_nodes(r), leaf);
+	if (status == 0 && is_dir)
+		status = buf_failed(&prefix) ? error_no_memory(err, "a path")
+					     : visit_range(q, r, &src->snapshot->root, &prefix, err);
 	buf_release(&prefix);
 	buf_release(&path);
-	if (status == ERR_NOT_FOUND && err != NULL)
-		error_clear(err);
-	return status == ERR_NOT_FOUND ? 0 : status;
+	return status;
 }
 
 static int take_option(struct query *q, int which, const char *value)

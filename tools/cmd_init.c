@@ -100,6 +100,8 @@ int cmd_init(struct cli *cli, int argc, char **argv)
 		return code != CLI_OK ? code : CLI_USAGE;
 	if (make(cli, url, label, &unlock, &slot, &err) < 0) {
 		code = cli_fail(cli, &err);
+		if (code == CLI_NO_REPO) /* which is no news to who makes one: its place is not there */
+			code = CLI_FAILED;
 	} else {
 		char hex[ID_HEX_MAX];
 		id_hex(&slot, hex);

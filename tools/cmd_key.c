@@ -111,7 +111,10 @@ static int take_away(struct cli *cli, const struct key_request *q)
 	if (card == NULL)
 		return cli_fail(cli, &err);
 	struct id id = card->id;
-	if (repo_key_remove(cli->repo, &id, q->force, &err) < 0)
+	int r = repo_key_remove(cli->repo, &id, q->force, &err);
+	if (r == ERR_USAGE)
+		error_wrap(&err, r, "not removed without --force");
+	if (r < 0)
 		return cli_fail(cli, &err);
 	log_notice(
 		cli->log, "the key opens nothing from now on; who copied the repository before still reads that copy");

@@ -13,6 +13,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 BINARY = os.environ.get("DRFS") or os.environ.get("DRFS_BIN") or os.path.join(HERE, "..", "..", "build", "drfs")
 
 
+SECONDS = 300
+
+
 def fuse_missing():
     """Why nothing can be mounted here; None when it can."""
     if not os.path.exists("/dev/fuse"):
@@ -40,16 +43,24 @@ class Repo:
         os.makedirs(self.folder + "/run", mode=0o700, exist_ok=True)
 
     def run(self, *args, env=None, **options):
-        """Runs drfs; the result has returncode, stdout and stderr as text."""
-        options.setdefault("stdin", subprocess.DEVNULL)
-        return subprocess.run([self.binary, *args], env=dict(self.env, **(env or {})), stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, text=True, errors="surrogateescape", check=False, **options)
+        """Runs drfs; the result has returncode, stdout and stderr as text. A variable of `env` that is None is unset."""
+        if "input" not in options:
+            options.setdefault("stdin", subprocess.DEVNULL)
+        options.setdefault("timeout", SECONDS)
+        wanted = {k: str(v) for k, v in dict(self.env, **(env or {})).items() if v is not None}
+        return subprocess.run([self.binary, *args], env=wanted, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                              text=True, errors="surrogateescape", check=False, **options)
 
-    def drfs(self, *args, code=0, **options):
-        """Runs drfs and expects an exit code; returns what it printed."""
+    def cli(self, *args, code=0, **options):
+        """Runs drfs and expects an exit code; the result, for who looks at stderr too."""
         result = self.run(*args, **options)
-        assert result.returncode == code, f"drfs {' '.join(args)}: exit {result.returncode}\n{result.stdout}{result.stderr}"
-        return result.stdout
+        assert result.returncode == code, \
+            f"drfs {' '.join(args)}: exit {result.returncode}, not {code}\n{result.stdout}{result.stderr}"
+        return result
+
+    def drfs(self, *args, **options):
+        """Runs drfs and expects an exit code; returns what it printed."""
+        return self.cli(*args, **options).stdout
 
     def json(self, *args, **options):
         """The JSON lines that a command prints."""
@@ -80,10 +91,48 @@ def fresh_repo():
 
 
 @pytest.fixture
-def repo(tmp_path):
-    r = Repo(tmp_path / "drfs")
-    r.drfs("init")
-    return r
+def bare(tmp_path):
+    """The command, with no repository yet."""
+    return Repo(tmp_path / "drfs")
+
+
+@pytest.fixture
+def repo(bare):
+    """The command with an empty repository."""
+    bare.drfs("init")
+    return bare
+
+
+@pytest.fixture
+def fuse():
+    """For tests that mount by themselves."""
+    why = fuse_missing()
+    if why:
+        pytest.skip(why)
+
+
+@pytest.fixture
+def source(tmp_path):
+    """A little tree that needs no privilege; tree_kinds makes the large one."""
+    src = tmp_path / "src"
+    (src / "sub" / "deeper").mkdir(parents=True)
+    (src / "empty").mkdir()
+    (src / "a.txt").write_text("alpha\n")
+    (src / "sub" / "b.txt").write_text("beta\n" * 1000)
+    (src / "sub" / "deeper" / "c.bin").write_bytes(os.urandom(600_000))
+    os.link(src / "a.txt", src / "sub" / "a-again.txt")
+    (src / "to-b").symlink_to("sub/b.txt")
+    (src / "dangling").symlink_to("/nowhere")
+    with open(src / "sparse", "wb") as f:
+        f.truncate(5_000_000)
+        f.seek(2_000_000)
+        f.write(b"in the middle")
+    with open(os.fsencode(src) + b"/not-utf8-\xff", "wb") as f:
+        f.write(b"odd name\n")
+    os.chmod(src / "sub" / "b.txt", 0o4640)
+    os.utime(src / "a.txt", ns=(1, -123_456_789))
+    os.utime(src / "sub", ns=(1, 1_700_000_000_123_456_789))
+    return src
 
 
 @pytest.fixture(autouse=True)
