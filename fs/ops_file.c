@@ -123,6 +123,8 @@ static void do_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
 	size_t count = 0, got = 0;
 	uint64_t at = (uint64_t)off;
 
+	struct reader *reader = ops_serve(req)->reader; /* asked for now: a request is gone once it is answered */
+
 	(void)ino;
 	size = min_u64(size, OPS_READ_MAX);
 	if (f->file == NULL) {
@@ -142,7 +144,7 @@ static void do_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, stru
 		read_copy(req, f->file, size, at);
 	else
 		read_spans(req, spans, count);
-	reader_spans_release(ops_serve(req)->reader, spans, count);
+	reader_spans_release(reader, spans, count);
 }
 
 static void do_lseek(fuse_req_t req, fuse_ino_t ino, off_t off, int whence, struct fuse_file_info *fi)
