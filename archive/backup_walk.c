@@ -80,9 +80,10 @@ static bool settled_before(const struct timespec *t, int64_t moment)
 /* Size, mtime, ctime and inode as before, and not touched around the time of the parent. */
 static bool unchanged(const struct walk *w, const struct entry *prior, const struct stat *st)
 {
+	if (prior == NULL)
+		return false;
 	int64_t taken = w->b->parent->started;
-
-	return prior != NULL && prior->mode == st->st_mode && prior->inode == st->st_ino &&
+	return prior->mode == st->st_mode && prior->inode == st->st_ino &&
 	       (!S_ISREG(st->st_mode) || prior->size == (uint64_t)st->st_size) &&
 	       same_time(&prior->mtime, &st->st_mtim) && same_time(&prior->ctime, &st->st_ctim) &&
 	       (prior->flags & ENTRY_CHANGED_WHILE_READ) == 0 && settled_before(&st->st_mtim, taken) &&
