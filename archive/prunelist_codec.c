@@ -69,9 +69,16 @@ static int take_tag(struct prunelist *list, uint16_t tag, struct cursor *value, 
 	struct id_list *to = tag == TAG_PACKS ? &list->packs : &list->marks;
 	if (tag != TAG_PACKS && tag != TAG_MARKS)
 		return tlv_unknown(tag, where, err);
-	if (!id_list_unpack(to, value->p, cursor_left(value)))
+	if (to->count > 0 || !id_list_unpack(to, value->p, cursor_left(value)))
 		return error_set(err, ERR_CORRUPT, "'%s' holds a malformed list", where);
 	return 0;
+}
+
+static int take_slot(struct cursor *value, struct id *slot, const char *where, struct error *err)
+{
+	bool twice = !id_is_zero(slot);
+	cursor_copy(value, slot, sizeof(*slot));
+	return twice || !cursor_done(value) ? error_set(err, ERR_CORRUPT, "'%s' is malformed", where) : 0;
 }
 
 static int take_statement(const struct signed_view *view, uint64_t n, const char *where, struct prunelist *list,
@@ -85,7 +92,7 @@ static int take_statement(const struct signed_view *view, uint64_t n, const char
 		if (tag == TAG_NUMBER)
 			numbered = cursor_varint(&value) == n && cursor_done(&value);
 		else if (tag == TAG_SLOT)
-			cursor_copy(&value, slot, sizeof(*slot));
+			rc = take_slot(&value, slot, where, err);
 		else
 			rc = take_tag(list, tag, &value, where, err);
 	}

@@ -266,9 +266,13 @@ static int take_statement(
 {
 	struct cursor c = cursor_of(view->data, view->len), value;
 	uint16_t tag = 0;
+	unsigned met = 0;
 	int rc = 0;
-	while (rc == 0 && tlv_next(&c, &tag, &value))
-		rc = take_tag(s, tag, &value, where, err);
+	while (rc == 0 && tlv_next(&c, &tag, &value)) {
+		unsigned bit = (tag & 0x7fffu) <= (TAG_CHUNKS & 0x7fffu) ? 1u << (tag & 0x7fffu) : 0;
+		rc = met & bit ? malformed(where, err) : take_tag(s, tag, &value, where, err);
+		met |= bit;
+	}
 	if (rc == 0 && (!cursor_done(&c) || !s->packs || !s->chunks || !id_equal(&s->id, id)))
 		rc = malformed(where, err);
 	return rc;

@@ -18,10 +18,10 @@ struct sync {
 	struct repo *repo;
 	struct catalog *catalog;
 	struct signers signers;
-	bool revoked_read; /* revocations are only read when some signer is not known */
+	bool slots_read; /* revocations are only read when some signer is not known */
 	struct id_list listed, known;
 	struct id_list want;      /* being fetched */
-	struct id_list denied;    /* signer not known, and revocations not read yet */
+	struct id_list denied;    /* signer not known, and slots not read again yet */
 	struct id_list failed;    /* did not open in this round */
 	struct id_list explained; /* named by merged segments */
 	bool catalog_failed;
@@ -102,7 +102,7 @@ static int take_one(void *arg, size_t index, int status, const struct buf *conte
 		segment_free(s);
 		return rc;
 	}
-	if (status == ERR_DENIED && content->len > 0 && !y->revoked_read)
+	if (status == ERR_DENIED && content->len > 0 && !y->slots_read)
 		return id_list_add(&y->denied, id) ? 0 : no_memory(y);
 	bool of_object = status == ERR_CORRUPT || status == ERR_UNSUPPORTED || status == ERR_NOT_FOUND ||
 			 status == ERR_IO || (status == ERR_DENIED && content->len > 0);
@@ -119,8 +119,8 @@ static int fetch(struct sync *y)
 	return object_get_many(y->repo, KIND_INDEX, y->want.ids, y->want.count, take_one, y, &y->err);
 }
 
-/* Reads the revocations: slots that are gone, and what they signed before. */
-static int read_revoked(struct sync *y)
+/* Reads the slots again, and the revocations: slots that are gone, and what they signed before. */
+static int read_slots(struct sync *y)
 {
 	struct fetch f = {.repo = y->repo, .catalog = y->catalog, .kind = KIND_MARK};
 	int rc = repo_list_ids(y->repo->store, "marks/", y->repo->log, &f.want, &y->err);
@@ -135,11 +135,13 @@ static int read_revoked(struct sync *y)
 		if (!mark_claims_revocation(item->content.data, item->content.len))
 			continue;
 		if (mark_decode(y->repo, &item->id, item->content.data, item->content.len, &m, NULL) == 0)
-			rc = snapset_signers(&y->signers, &m, 1, &y->err);
+			rc = signers_revoke(&y->signers, &m->subject, m->data, m->data_len, &y->err);
 		mark_free(m);
 	}
+	if (rc == 0)
+		rc = signers_refresh(&y->signers, &y->err);
 	fetch_release(&f);
-	y->revoked_read = rc == 0;
+	y->slots_read = rc == 0;
 	return rc;
 }
 
@@ -151,7 +153,7 @@ static int fetch_new(struct sync *y)
 	int rc = fetch(y);
 	if (rc != 0 || y->denied.count == 0)
 		return rc;
-	rc = read_revoked(y);
+	rc = read_slots(y);
 	struct id_list again = y->denied;
 	y->denied = y->want;
 	y->want = again;

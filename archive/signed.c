@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive/repo_slots.h"
 #include "archive/slot.h"
 
 int signed_put(const struct repo *repo, enum object_kind kind, bool by_root, const struct buf *statement,
@@ -56,7 +57,13 @@ const struct slot_card *signers_find(const struct signers *signers, const struct
 		card = r->card;
 		revoked = true;
 	}
-	return revoked ? card : repo_slot(signers->repo, slot);
+	if (revoked)
+		return card;
+	card = repo_slot(signers->repo, slot);
+	for (unsigned i = 0; !card && i < signers->fresh_count; i++)
+		if (id_equal(&signers->fresh[i]->id, slot))
+			card = signers->fresh[i];
+	return card;
 }
 
 int signers_check(const struct signers *signers, enum object_kind kind, const struct id *id, const struct id *slot,
@@ -143,7 +150,37 @@ int signers_revoke(struct signers *signers, const struct id *slot, const void *d
 	return 0;
 }
 
+int signers_refresh(struct signers *signers, struct error *err)
+{
+	const struct repo *repo = signers->repo;
+	struct id_list keys = {0};
+	struct slot_set set = {0};
+	struct slot_card **cards = NULL;
+	unsigned count = 0;
+	int rc = repo_list_ids(repo->store, "keys/", repo->log, &keys, err);
+	if (rc == 0)
+		rc = slot_set_load(repo->store, &repo->config, &keys, repo->log, &set, err);
+	if (rc == 0)
+		rc = slot_set_cards(&set, &repo->config, repo->sec, repo->log, &cards, &count, err);
+	slot_set_release(&set);
+	id_list_release(&keys);
+	if (rc != 0)
+		return rc;
+	repo_cards_free(signers->fresh, signers->fresh_count, NULL);
+	signers->fresh = cards;
+	signers->fresh_count = count;
+	return 0;
+}
+
 void signers_release(struct signers *signers)
+{
+	repo_cards_free(signers->fresh, signers->fresh_count, NULL);
+	signers->fresh = NULL;
+	signers->fresh_count = 0;
+	signers_forget_revoked(signers);
+}
+
+void signers_forget_revoked(struct signers *signers)
 {
 	for (size_t i = 0; i < signers->revoked_count; i++)
 		revoked_release(&signers->revoked[i]);

@@ -34,11 +34,13 @@ struct revoked_slot {
 	struct id_list ids;     /* objects that stood when it was revoked: what it signed of these counts on. Sorted. */
 };
 
-/* Who signs. `revoked` may be empty. Read-only while it is used; shared by threads. */
+/* Who signs. All but `repo` may be empty. Read-only while it is used; shared by threads. */
 struct signers {
 	const struct repo *repo;
 	struct revoked_slot *revoked;
 	size_t revoked_count;
+	struct slot_card **fresh; /* of slots as they stand now: some may be newer than repo->slots. Owned, sorted. */
+	unsigned fresh_count;
 };
 
 /* The card by which `slot` may have signed the object `id`; NULL when it is not known, or was revoked before. Borrowed.
@@ -53,9 +55,16 @@ int signers_check(const struct signers *signers, enum object_kind kind, const st
 	struct error *err);
 /* Adds what a revocation's data says. ERR_CORRUPT. */
 int signers_revoke(struct signers *signers, const struct id *slot, const void *data, size_t len, struct error *err);
+/* Drops all that was added by signers_revoke(). */
+void signers_forget_revoked(struct signers *signers);
 /* The data of a revocation: the slot's card, and what stands now. */
 int signers_revocation(const struct slot_card *card, const struct id_list *ids, struct buf *ret, struct error *err);
-/* Gives the revoked ones back. */
+/*
+ * Reads the slots again: another host may have added one after this repository was opened. repo->slots, which other
+ * threads use, stays as it is. Blocks on the store.
+ */
+int signers_refresh(struct signers *signers, struct error *err);
+/* Gives everything back but the repository. */
 void signers_release(struct signers *signers);
 
 #endif

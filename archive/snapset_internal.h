@@ -36,7 +36,8 @@ struct snapset_private {
 	size_t mark_count;
 	const struct snapshot **by_name, **by_number, **by_id; /* of the list, `count` each */
 	unsigned slot_count;                                   /* key slots that were known */
-	bool retry; /* something could not be read that may be readable later: loading again is worth it */
+	bool unknown_signer; /* while loading: a signer was not known, who may be a slot added meanwhile */
+	bool retry;          /* something could not be read that may be readable later: loading again is worth it */
 };
 
 /* ---- snapset_fetch.c ---- */
@@ -69,7 +70,7 @@ void fetch_release(struct fetch *f);
 
 /* ---- snapset_marks.c ---- */
 
-/* Adds what the revocations among the marks say. */
+/* Takes from the marks who is revoked, in place of what was known. */
 int snapset_signers(struct signers *signers, struct mark *const *marks, size_t count, struct error *err);
 /*
  * From all statements (owned by the caller until this succeeds) makes set->list, hidden and forgotten, with what the

@@ -103,16 +103,31 @@ static void clear_faults(struct snapset *set)
 		free(set->faults[i].reason);
 	set->fault_count = 0;
 	set->priv->retry = false;
+	set->priv->unknown_signer = false;
+}
+
+/* One round, with the slots read again if some signer is not known: another host may have added one. */
+static int load_round(struct loader *l, struct error *err)
+{
+	for (;;) {
+		clear_faults(l->set);
+		int rc = round_one(l, err);
+		if (rc == 0)
+			rc = round_two(l, err);
+		if (rc != 0 || !l->set->priv->unknown_signer || l->slots_read)
+			return rc;
+		rc = signers_refresh(&l->signers, err);
+		if (rc != 0)
+			return rc;
+		l->slots_read = true;
+	}
 }
 
 /* Until all is read, or what is not was asked for twice, and the names are still the same when listed again. */
 static int load_rounds(struct loader *l, struct error *err)
 {
 	for (int round = 0;; round++) {
-		clear_faults(l->set);
-		int rc = round_one(l, err);
-		if (rc == 0)
-			rc = round_two(l, err);
+		int rc = load_round(l, err);
 		if (rc != 0 || l->set->fault_count == 0 || round == ROUNDS_MAX)
 			return rc;
 		struct repo_listing *fresh = NULL;
@@ -301,11 +316,10 @@ static void sweep(const struct loader *l, struct repo_listing *names)
 		catalog_objects_sweep(l->catalog, prefixes[i], keep_kept, names, NULL);
 }
 
-/* Would loading again find just what `old` holds? A slot added since may explain what was refused before. */
+/* Would loading again find just what `old` holds? */
 static bool is_current(const struct loader *l, const struct snapset *old)
 {
-	return !old->priv->retry && old->priv->slot_count == l->repo->slot_count &&
-	       same_names(&old->priv->names, l->names);
+	return !old->priv->retry && same_names(&old->priv->names, l->names);
 }
 
 static int load_new(struct loader *l, struct error *err)
@@ -317,7 +331,6 @@ static int load_new(struct loader *l, struct error *err)
 	l->set->priv = calloc(1, sizeof(*l->set->priv));
 	if (!l->set->priv)
 		return loader_no_memory(err);
-	l->set->priv->slot_count = l->repo->slot_count;
 	int rc = copy_old(l, err);
 	if (rc == 0)
 		rc = load_rounds(l, err);

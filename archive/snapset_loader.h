@@ -16,6 +16,7 @@ struct loader {
 	const struct snapset *old;
 	struct repo_listing *names;
 	struct signers signers;
+	bool slots_read;       /* signers_refresh() was called */
 	struct snapshot **all; /* statements that stand; owned */
 	size_t all_count, all_cap;
 	struct id_list voids;

@@ -6,6 +6,7 @@
 int snapset_signers(struct signers *signers, struct mark *const *marks, size_t count, struct error *err)
 {
 	int rc = 0;
+	signers_forget_revoked(signers);
 	for (size_t i = 0; rc == 0 && i < count; i++)
 		if (marks[i]->kind == MARK_REVOKED)
 			rc = signers_revoke(signers, &marks[i]->subject, marks[i]->data, marks[i]->data_len, err);

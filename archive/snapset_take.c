@@ -79,6 +79,8 @@ static int add_fault(
 	snprintf(reason, len, "'%s': %s", name, why);
 	more[set->fault_count++] = (struct snapset_fault){.id = *id, .reason = reason};
 	set->priv->retry |= status == ERR_NOT_FOUND || status == ERR_IO;
+	/* Voids of slots that are not known read as damage. */
+	set->priv->unknown_signer |= status == ERR_DENIED || (status == ERR_CORRUPT && kind == KIND_SNAPSHOT);
 	return 0;
 }
 
@@ -222,10 +224,8 @@ static int decode_marks(struct loader *l, const struct fetch *f, bool revocation
 int loader_take_marks(struct loader *l, const struct fetch *f, struct error *err)
 {
 	int rc = decode_marks(l, f, true, err);
-	if (rc == 0) {
-		signers_release(&l->signers);
+	if (rc == 0)
 		rc = snapset_signers(&l->signers, l->set->priv->marks, l->set->priv->mark_count, err);
-	}
 	return rc == 0 ? decode_marks(l, f, false, err) : rc;
 }
 

@@ -148,6 +148,12 @@ static int take_list_text(struct decoding *d, const struct snapshot_texts *t, st
 	return text ? take_text(d, value, text, err) : malformed(d, "a list of texts", err);
 }
 
+static int take_ok(struct decoding *d, struct cursor *value, struct snapshot_check *check, struct error *err)
+{
+	check->ok = cursor_varint_max(value, 1) == 1;
+	return cursor_done(value) ? 0 : malformed(d, "a check", err);
+}
+
 static int take_check(struct decoding *d, struct cursor *c, struct error *err)
 {
 	struct snapshot *s = d->s;
@@ -163,7 +169,7 @@ static int take_check(struct decoding *d, struct cursor *c, struct error *err)
 		else if (tag == CHECK_REASON)
 			rc = take_text(d, &value, &check->reason, err);
 		else if (tag == CHECK_OK)
-			check->ok = cursor_varint_max(&value, 1) == 1;
+			rc = take_ok(d, &value, check, err);
 		else
 			rc = tlv_unknown(tag, d->where, err);
 	}
@@ -193,7 +199,7 @@ static int take_special(struct decoding *d, uint16_t tag, struct cursor *value, 
 	switch (tag) {
 	case SNAP_VOID:
 		d->s->is_void = true;
-		return 0;
+		return cursor_done(value) ? 0 : malformed(d, "a void", err);
 	case SNAP_ROOT:
 		return take_root(d, value, err);
 	case SNAP_TOP:
@@ -230,6 +236,13 @@ static bool name_ok(const char *name)
 	return name[strspn(name, "0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ:.-_")] == '\0';
 }
 
+static bool ends_partial(const char *name)
+{
+	static const char suffix[] = ".partial";
+	size_t len = strlen(name);
+	return len >= sizeof(suffix) && strcmp(name + len - (sizeof(suffix) - 1), suffix) == 0;
+}
+
 static int judge_content(const struct decoding *d, const struct id *id, struct error *err)
 {
 	const struct snapshot *s = d->s;
@@ -240,7 +253,7 @@ static int judge_content(const struct decoding *d, const struct id *id, struct e
 		return 0;
 	if (!d->root || !d->top || s->number < 1 || s->seq < 1)
 		return error_set(err, ERR_CORRUPT, "'%s' lacks a field that every snapshot has", d->where);
-	if (!name_ok(s->name))
+	if (!name_ok(s->name) || ends_partial(s->name) != (s->state == SNAPSHOT_PARTIAL))
 		return malformed(d, "a name", err);
 	if (snapshot_dataset_ok(s->dataset, &why) != 0)
 		return error_set(err, ERR_CORRUPT, "'%s' names a dataset that is none: %s", d->where, error_text(&why));

@@ -48,6 +48,9 @@ int snapshot_void_open(const struct signers *signers, const struct id *id, const
 	for (unsigned i = 0; i < repo->slot_count; i++)
 		if (open_by(signers, repo->slots[i], id, key, &whole, ret, NULL) == 0)
 			return 0;
+	for (unsigned i = 0; i < signers->fresh_count; i++)
+		if (open_by(signers, signers->fresh[i], id, key, &whole, ret, NULL) == 0)
+			return 0;
 	for (size_t i = 0; i < signers->revoked_count; i++)
 		if (open_by(signers, signers->revoked[i].card, id, key, &whole, ret, NULL) == 0)
 			return 0;

@@ -153,19 +153,29 @@ static struct repo *as_leaver(struct repo *repo)
 	return leaver;
 }
 
-static int copy_one(void *arg, const char *name, uint64_t size, struct error *err)
+static int copy_any(void *arg, const char *name, uint64_t size, struct error *err)
 {
 	struct repo **pair = arg;
 	struct buf object = {0};
 	uint64_t known;
 	(void)size;
 	(void)err;
-	if (strncmp(name, "keys/", 5) == 0 || store_stat(pair[1]->store, NULL, name, &known, NULL) == 0)
+	if (store_stat(pair[1]->store, NULL, name, &known, NULL) == 0)
 		return 0;
 	assert_int_equal(store_get_all(pair[0]->store, NULL, name, 1 << 20, &object, NULL), 0);
 	assert_int_equal(store_put_mem(pair[1]->store, NULL, name, object.data, object.len, NULL, NULL), 0);
 	buf_release(&object);
 	return 0;
+}
+
+static int copy_key(void *arg, const char *name, uint64_t size, struct error *err)
+{
+	return strncmp(name, "keys/", 5) == 0 ? copy_any(arg, name, size, err) : 0;
+}
+
+static int copy_one(void *arg, const char *name, uint64_t size, struct error *err)
+{
+	return strncmp(name, "keys/", 5) != 0 ? copy_any(arg, name, size, err) : 0;
 }
 
 /* Brings what the leaver put into the one store that both would share. */
@@ -228,6 +238,35 @@ static void test_mark_put_revocation__repeated_removal_does_not_let_more_in(void
 	repo_close(leaver);
 }
 
+/* A mount runs for months, meanwhile another host gets a key and writes. */
+static void test_signers__slot_that_was_added_later_is_learned(void **state)
+{
+	struct repo *repo = *state, *admin = made_other_host(repo);
+	struct id slot;
+	assert_int_equal(repo_key_add(admin, &by_leaver, "newcomer", &slot, NULL), 0);
+	struct repo *newcomer = as_leaver(admin);
+	struct id id = made_snapshot(newcomer, &(struct made_snapshot){.time = made_time("2024-01-01")});
+	made_mark(newcomer, MARK_HOLD, &id);
+	made_void(newcomer);
+	made_segment(newcomer, 0, 10);
+	struct repo *pair[2] = {newcomer, repo};
+	assert_int_equal(store_list(newcomer->store, NULL, "", "", copy_key, pair, NULL), 0);
+	bring_back(newcomer, repo);
+	assert_null(repo_slot(repo, &slot));
+	const struct snapset *set = made_set(repo);
+	assert_int_equal(set->count, 1);
+	assert_true(set->list[0]->held);
+	assert_int_equal(set->void_count, 1);
+	assert_int_equal(set->fault_count, 0);
+	snapset_unref(set);
+	struct catalog *catalog = made_catalog(repo, NULL);
+	assert_int_equal(segment_sync(repo, catalog, NULL), 0);
+	made_expect_chunks(catalog, 0, 10, 20);
+	catalog_close(catalog);
+	repo_close(newcomer);
+	repo_close(admin);
+}
+
 int main(void)
 {
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
@@ -239,6 +278,7 @@ int main(void)
 		TEST(test_mark_put__unknown_kind_is_a_bug),
 		TEST(test_mark_put_revocation__what_the_slot_signed_before_counts_on),
 		TEST(test_mark_put_revocation__repeated_removal_does_not_let_more_in),
+		TEST(test_signers__slot_that_was_added_later_is_learned),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
