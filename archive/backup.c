@@ -192,6 +192,8 @@ static int set_top(struct backup *b, struct snapshot *s, struct error *err)
 {
 	uint8_t *xattrs = NULL;
 
+	free((char *)s->top.user);
+	free((char *)s->top.group);
 	s->top = b->top;
 	s->top.key = NULL;
 	s->top.key_len = 0;
