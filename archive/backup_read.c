@@ -107,17 +107,35 @@ static void hash_small(struct backup *b, struct item *item)
 	item->entry.flags |= ENTRY_HAS_CONTENT_HASH;
 }
 
+/* The data of both lies in the same stretches: equal bytes alone do not say where the holes are. */
+static bool same_holes(const struct item *item, const struct item *prior)
+{
+	const struct segment_run all = {.off = 0, .len = item->data_len};
+	const struct segment_run *runs = item->runs == NULL ? &all : item->runs;
+	size_t count = item->runs == NULL ? 1 : item->run_count, at = 0;
+	uint64_t off = 0;
+
+	for (size_t i = 0; i < prior->extent_count; i++) {
+		const struct extent *x = &prior->extents[i];
+		if (x->ref != EXTENT_HOLE) {
+			if (at == count || runs[at].off != off || runs[at].len != x->length)
+				return false;
+			at++;
+		}
+		off += x->length;
+	}
+	return at == count || runs[at].len == 0;
+}
+
 /* The content is what the parent had at this place: its extents serve again, and nothing is stored. */
 static int reuse_prior(struct backup *b, struct item *item, struct error *err)
 {
 	const struct item *prior = item->prior;
 
-	if (prior == NULL || prior->entry.size != item->entry.size || item->runs != NULL ||
-		!id_equal(&prior->entry.content, &item->entry.content) || !item_refs_allowed(b, prior))
+	if (prior == NULL || prior->entry.size != item->entry.size ||
+		!id_equal(&prior->entry.content, &item->entry.content) || !same_holes(item, prior) ||
+		!item_refs_allowed(b, prior))
 		return 0;
-	for (size_t i = 0; i < prior->extent_count; i++)
-		if (prior->extents[i].ref == EXTENT_HOLE)
-			return 0;
 	struct buf xattrs = item->xattrs;
 	item->xattrs = (struct buf){0};
 	int r = item_copy_content(item, &prior->entry, err);
