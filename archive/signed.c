@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive/proofs.h"
 #include "archive/repo_slots.h"
 #include "archive/slot.h"
 
@@ -43,6 +44,22 @@ bool signed_fits(const struct repo *repo, enum object_kind kind, const struct si
 	return seal_verify(public_key, kind, repo->config.repository, view->data, view->len, view->signature);
 }
 
+/* Is it that key's signature? Asked once: what was found good is remembered. */
+static bool signature_good(const struct signers *signers, enum object_kind kind, const struct signed_view *view,
+	const uint8_t public_key[static SEAL_PUBLIC_LEN])
+{
+	struct id hash;
+	if (!signers->proofs)
+		return signed_fits(signers->repo, kind, view, public_key);
+	proofs_hash(kind, view, public_key, &hash);
+	if (proofs_has(signers->proofs, &hash))
+		return true;
+	bool good = signed_fits(signers->repo, kind, view, public_key);
+	if (good)
+		proofs_note(signers->proofs, &hash);
+	return good;
+}
+
 const struct slot_card *signers_find(const struct signers *signers, const struct id *slot, const struct id *id)
 {
 	const struct slot_card *card = NULL;
@@ -79,7 +96,7 @@ int signers_check(const struct signers *signers, enum object_kind kind, const st
 	if (!(card->rights & rights))
 		return error_set(
 			err, ERR_DENIED, "'%s' is signed by the key slot '%.8s', which may not do that", where, hex);
-	if (!signed_fits(signers->repo, kind, view, card->sign_public))
+	if (!signature_good(signers, kind, view, card->sign_public))
 		return error_set(
 			err, ERR_CORRUPT, "'%s' does not bear the signature of its key slot '%.8s'", where, hex);
 	if (ret_card)

@@ -12,6 +12,8 @@
 #include "archive/id_list.h"
 #include "archive/repo.h"
 
+struct proofs;
+
 struct signed_view {
 	const uint8_t *data; /* the statement; borrowed */
 	size_t len;
@@ -41,6 +43,7 @@ struct signers {
 	size_t revoked_count;
 	struct slot_card **fresh; /* of slots as they stand now: some may be newer than repo->slots. Owned, sorted. */
 	unsigned fresh_count;
+	struct proofs *proofs; /* borrowed; NULL: every signature is checked */
 };
 
 /* The card by which `slot` may have signed the object `id`; NULL when it is not known, or was revoked before. Borrowed.

@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "archive/proofs.h"
 #include "archive/snapset_loader.h"
 #include "archive/wave.h"
 #include "catalog/catalog.h"
@@ -360,8 +361,14 @@ int snapset_load(struct repo *repo, struct catalog *catalog, const struct snapse
 		*ret_set = snapset_ref(old);
 		return 0;
 	}
-	if (rc == 0)
+	if (rc == 0) {
+		struct proofs proofs;
+		proofs_load(&proofs, repo, catalog);
+		l.signers.proofs = &proofs;
 		rc = load_new(&l, err);
+		l.signers.proofs = NULL;
+		proofs_save(&proofs, repo, catalog);
+	}
 	if (rc == 0) {
 		sweep(&l, &l.set->priv->names);
 		*ret_set = l.set;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "archive/mark.h"
+#include "archive/object.h"
 #include "archive_made.h"
 #include "base/checked.h"
 #include "base/clock.h"
@@ -455,6 +456,54 @@ static void test_snapset_load__catalog_saves_every_get(void **state)
 	catalog_close(catalog);
 }
 
+/* What the catalog remembers of signatures vouches for nothing but what was checked, whoever writes to it. */
+static void test_snapset_load__remembered_signatures_let_no_other_in(void **state)
+{
+	struct repo *repo = *state;
+	const struct snapset *set = NULL;
+	struct catalog *catalog = made_catalog(repo, NULL);
+	char proofs[FORMAT_NAME_MAX], hex[ID_HEX_MAX];
+	struct buf kept = {0}, content = {0};
+	uint8_t key[FORMAT_KEY_LEN];
+	struct id forged;
+	made_snapshot(repo, &(struct made_snapshot){.time = made_time("2024-01-01")});
+	assert_int_equal(snapset_load(repo, catalog, NULL, &set, NULL), 0);
+	snapset_unref(set);
+	id_hex(&repo->own->id, hex);
+	snprintf(proofs, sizeof(proofs), "proofs/%s", hex);
+	assert_int_equal(catalog_object_get(catalog, proofs, &kept, NULL), 0);
+	assert_int_equal(kept.len, 16 + 32 + FORMAT_TAG_LEN);
+	/* A statement whose signature is wrong, well sealed. */
+	struct snapshot *s = made_statement(&(struct made_snapshot){.time = made_time("2024-01-02")});
+	object_draw(repo, KIND_SNAPSHOT, key, &forged);
+	s->id = forged;
+	s->slot = repo->own->id;
+	assert_int_equal(snapshot_encode(repo, s, &content, NULL), 0);
+	content.data[content.len - 1] ^= 1;
+	assert_int_equal(object_put(repo, KIND_SNAPSHOT, &forged, key, content.data, content.len, NULL, NULL), 0);
+	assert_int_equal(snapset_load(repo, catalog, NULL, &set, NULL), 0);
+	assert_int_equal(set->count, 1);
+	assert_int_equal(set->fault_count, 1);
+	snapset_unref(set);
+	/* Rubbish in its place is forgotten, and everything is checked again. */
+	memset(kept.data, 0x55, kept.len);
+	assert_int_equal(catalog_object_put(catalog, proofs, kept.data, kept.len, NULL), 0);
+	assert_int_equal(snapset_load(repo, catalog, NULL, &set, NULL), 0);
+	assert_int_equal(set->count, 1);
+	assert_int_equal(set->fault_count, 1);
+	snapset_unref(set);
+	/* A right that was taken away is gone, remembered signature or not. */
+	repo->own->rights = RIGHT_READ;
+	assert_int_equal(snapset_load(repo, catalog, NULL, &set, NULL), 0);
+	assert_int_equal(set->count, 0);
+	snapset_unref(set);
+	repo->own->rights = RIGHT_ALL;
+	snapshot_free(s);
+	buf_release(&kept);
+	buf_release(&content);
+	catalog_close(catalog);
+}
+
 static void test_snapset_load__root_nodes_stay_for_the_newest_two(void **state)
 {
 	for (int i = 0; i < 4; i++)
@@ -490,6 +539,7 @@ int main(void)
 		TEST(test_snapset_load__store_that_is_down_is_an_error),
 		TEST(test_snapset_load__nothing_new_is_the_same_set),
 		TEST(test_snapset_load__catalog_saves_every_get),
+		TEST(test_snapset_load__remembered_signatures_let_no_other_in),
 		TEST(test_snapset_load__root_nodes_stay_for_the_newest_two),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
