@@ -8,7 +8,7 @@ import time
 from contextlib import contextmanager
 
 from .bench import DEFAULT_CACHE_MIB, differences
-from .shell import memory_of, run, size_of
+from .shell import count_lines, memory_of, run, size_of
 
 READS = 200
 
@@ -92,12 +92,6 @@ def sql_rows(bench, data, turn):
         bench.yard(row, name, path.stat().st_size / 1e6 / run(['cat', path]).seconds)
     bench.cold()
     _add_reads(read_at_random(path, turn), lambda row, value: bench.yard(row, 'disk', value))
-
-
-def count_lines(argv):
-    """How many lines a command prints, without holding them."""
-    with subprocess.Popen([str(a) for a in argv], stdout=subprocess.PIPE) as child:
-        return sum(1 for _ in child.stdout)
 
 
 def find(bench, tool, data, expected):

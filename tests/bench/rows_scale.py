@@ -7,8 +7,8 @@ import subprocess
 from pathlib import Path
 
 from .data import grow_tree
-from .rows_mount import count_lines, mounted
-from .shell import BenchError, cold, is_mounted, memory_of, output, run, wait_for
+from .rows_mount import mounted
+from .shell import BenchError, cold, count_lines, is_mounted, memory_of, output, run, wait_for
 
 HERE = Path(__file__).resolve().parent
 SCALE_CACHE = 64  # MiB: small, so that what grows beside it is seen

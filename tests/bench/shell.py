@@ -27,7 +27,12 @@ def run(argv, cwd=None, env=None, stdin=None, stdout=subprocess.DEVNULL, ok=(0,)
         begin = time.monotonic()
         child = subprocess.Popen([str(a) for a in argv], cwd=cwd, env=env, stdin=stdin or subprocess.DEVNULL,
                                  stdout=stdout, stderr=said)
-        _, status, usage = os.wait4(child.pid, 0)
+        try:
+            _, status, usage = os.wait4(child.pid, 0)
+        except BaseException:
+            child.kill()  # else it would hold on to what is now cleaned up
+            child.wait()
+            raise
         seconds = time.monotonic() - begin
         child.returncode = os.waitstatus_to_exitcode(status)
         if child.returncode not in ok:
@@ -104,6 +109,16 @@ def stop(pid, seconds=10.0):
         wait_for(f'the end of process {pid}', lambda: not Path(f'/proc/{pid}').exists(), seconds)
     except ProcessLookupError:
         pass
+
+
+def count_lines(argv):
+    """How many lines a command prints, without holding them; its exit status does not matter."""
+    with subprocess.Popen([str(a) for a in argv], stdout=subprocess.PIPE) as child:
+        try:
+            return sum(1 for _ in child.stdout)
+        except BaseException:
+            child.kill()
+            raise
 
 
 def own_peak():
