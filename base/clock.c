@@ -70,13 +70,18 @@ void clock_compact_name(int64_t t, char dst[static CLOCK_TEXT_MAX])
 	clock_format(t, "%Y%m%dT%H%M%SZ", dst);
 }
 
+static bool is_digit(char c)
+{
+	return c >= '0' && c <= '9';
+}
+
 /* Takes exactly `n` digits at *p. */
 static bool take_digits(const char **p, int n, int *ret)
 {
 	int v = 0;
 	for (int i = 0; i < n; i++) {
 		char c = (*p)[i];
-		if (c < '0' || c > '9')
+		if (!is_digit(c))
 			return false;
 		v = v * 10 + (c - '0');
 	}
@@ -137,13 +142,19 @@ static bool parse_offset(const char **p, struct named_time *t)
 	return true;
 }
 
-/* HH:MM[:SS[.frac]] or HHMMSS, then the offset. */
-static bool parse_time_of_day(const char **p, bool compact, struct named_time *t)
+/* HH, HH:MM[:SS[.frac]] or HHMM[SS[.frac]], then the offset. */
+static bool parse_time_of_day(const char **p, struct named_time *t)
 {
-	t->span_ns = 60 * CLOCK_SECOND;
-	if (!take_digits(p, 2, &t->tm.tm_hour) || (!compact && !take_char(p, ':')) || !take_digits(p, 2, &t->tm.tm_min))
+	t->span_ns = 3600 * CLOCK_SECOND;
+	if (!take_digits(p, 2, &t->tm.tm_hour))
 		return false;
-	if (compact || take_char(p, ':')) {
+	bool colon = take_char(p, ':');
+	if (!colon && !is_digit(**p))
+		return parse_offset(p, t);
+	t->span_ns = 60 * CLOCK_SECOND;
+	if (!take_digits(p, 2, &t->tm.tm_min))
+		return false;
+	if (colon ? take_char(p, ':') : is_digit(**p)) {
 		t->span_ns = CLOCK_SECOND;
 		if (!take_digits(p, 2, &t->tm.tm_sec))
 			return false;
@@ -153,15 +164,15 @@ static bool parse_time_of_day(const char **p, bool compact, struct named_time *t
 	return parse_offset(p, t);
 }
 
-static bool parse_date(const char **p, bool *ret_compact, struct named_time *t)
+static bool parse_date(const char **p, struct named_time *t)
 {
 	int year;
 	int month;
 	if (!take_digits(p, 4, &year))
 		return false;
-	*ret_compact = **p != '-';
-	if ((!*ret_compact && !take_char(p, '-')) || !take_digits(p, 2, &month) ||
-		(!*ret_compact && !take_char(p, '-')) || !take_digits(p, 2, &t->tm.tm_mday))
+	bool compact = **p != '-';
+	if ((!compact && !take_char(p, '-')) || !take_digits(p, 2, &month) || (!compact && !take_char(p, '-')) ||
+		!take_digits(p, 2, &t->tm.tm_mday))
 		return false;
 	t->tm.tm_year = year - 1900;
 	t->tm.tm_mon = month - 1;
@@ -179,25 +190,29 @@ static bool named_seconds(const struct named_time *t, int64_t *ret_s)
 	return tm.tm_year == t->tm.tm_year && tm.tm_mon == t->tm.tm_mon && tm.tm_mday == t->tm.tm_mday;
 }
 
+/* The ends of what 64 bits count stand for what lies beyond: "9999-12-31" is a way to say the newest. */
+static int64_t saturated(int64_t seconds, int64_t ns)
+{
+	__int128 whole = (__int128)seconds * CLOCK_SECOND + ns;
+	if (whole > INT64_MAX)
+		return INT64_MAX;
+	return whole < INT64_MIN ? INT64_MIN : (int64_t)whole;
+}
+
 bool clock_parse(const char *text, int64_t *ret_first, int64_t *ret_last)
 {
 	struct named_time t = {0};
 	const char *p = text;
-	bool compact;
-	if (!parse_date(&p, &compact, &t))
+	if (!parse_date(&p, &t))
 		return false;
-	if (take_char(&p, 'T') || (!compact && take_char(&p, ' '))) {
-		if (!parse_time_of_day(&p, compact, &t))
-			return false;
-	}
-	int64_t first;
-	int64_t last;
-	if (*p != 0 || !named_seconds(&t, &first) || __builtin_mul_overflow(first, CLOCK_SECOND, &first) ||
-		__builtin_add_overflow(first, t.fraction_ns, &first) ||
-		__builtin_add_overflow(first, t.span_ns - 1, &last))
+	bool timed = take_char(&p, 'T') || take_char(&p, ' ');
+	if (!(timed ? parse_time_of_day(&p, &t) : parse_offset(&p, &t)))
 		return false;
-	*ret_first = first;
-	*ret_last = last;
+	int64_t seconds;
+	if (*p != 0 || !named_seconds(&t, &seconds))
+		return false;
+	*ret_first = saturated(seconds, t.fraction_ns);
+	*ret_last = saturated(seconds, t.fraction_ns + t.span_ns - 1);
 	return true;
 }
 
