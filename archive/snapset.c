@@ -120,12 +120,11 @@ static const struct snapshot *find_name(const struct snapset *set, const char *d
 	return NULL;
 }
 
-/* "20240115T143041Z", and the same with ".partial". */
-static bool parse_compact(const char *name, int64_t *ret_first, bool *ret_partial)
+/* "20240115T143041Z", and the same with ".partial": its second and, with its colons again, as a name. */
+static bool parse_compact(const char *name, int64_t *ret_first, int64_t *ret_last, char ret_name[static CLOCK_TEXT_MAX])
 {
 	enum { COMPACT_LEN = 16 };
 	char text[COMPACT_LEN + 1];
-	int64_t last = 0;
 	if (strlen(name) < COMPACT_LEN || name[8] != 'T' || name[15] != 'Z')
 		return false;
 	for (unsigned i = 0; i < 15; i++)
@@ -133,25 +132,33 @@ static bool parse_compact(const char *name, int64_t *ret_first, bool *ret_partia
 			return false;
 	memcpy(text, name, COMPACT_LEN);
 	text[COMPACT_LEN] = '\0';
-	*ret_partial = strcmp(name + COMPACT_LEN, ".partial") == 0;
-	return (*ret_partial || name[COMPACT_LEN] == '\0') && clock_parse(text, ret_first, &last);
+	name += COMPACT_LEN;
+	if ((*name != '\0' && strcmp(name, ".partial") != 0) || !clock_parse(text, ret_first, ret_last))
+		return false;
+	clock_second_name(*ret_first, ret_name);
+	strcat(ret_name, name);
+	return true;
 }
 
+/* Who carries these very digits as a name comes before another of the same second, whose name is the minute. */
 static const struct snapshot *find_compact(const struct snapset *set, const char *dataset, const char *name)
 {
-	int64_t moment = 0;
+	int64_t begin = 0, end = 0;
 	size_t first = 0, count = 0;
-	bool partial = false;
-	if (!parse_compact(name, &moment, &partial) || !snapset_dataset(set, dataset, &first, &count))
+	char spelled[CLOCK_TEXT_MAX];
+	if (!parse_compact(name, &begin, &end, spelled) || !snapset_dataset(set, dataset, &first, &count))
 		return NULL;
-	for (size_t i = behind_moment(set, first, count, moment - 1); i < first + count; i++) {
+	const struct snapshot *named = find_name(set, dataset, spelled);
+	bool partial = strchr(spelled, '.') != NULL;
+	for (size_t i = behind_moment(set, first, count, begin > INT64_MIN ? begin - 1 : begin);
+		!named && i < first + count; i++) {
 		const struct snapshot *s = set->list[i];
-		if (s->time - moment >= CLOCK_SECOND)
+		if (s->time > end)
 			break;
 		if ((s->stated_state == SNAPSHOT_PARTIAL) == partial)
-			return s;
+			named = s;
 	}
-	return NULL;
+	return named;
 }
 
 const struct snapshot *snapset_named(const struct snapset *set, const char *dataset, const char *name)

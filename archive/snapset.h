@@ -62,8 +62,8 @@ int snapset_datasets(const struct snapset *set, int (*fn)(void *arg, const char 
 /* The run of a dataset's snapshots in set->list. False when there is none. */
 bool snapset_dataset(const struct snapset *set, const char *dataset, size_t *ret_first, size_t *ret_count);
 /*
- * By shown name, or by its colon-free 20240115T143041Z form (its own second, the first that is not partial; with
- * ".partial" behind it the first that is). NULL: none. Borrowed from the set.
+ * By shown name, or by its colon-free 20240115T143041Z form: who has these digits as a name, else the first of that
+ * second that is not partial; with ".partial" behind it the first that is. NULL: none. Borrowed from the set.
  */
 const struct snapshot *snapset_named(const struct snapset *set, const char *dataset, const char *name);
 /* The newest that is neither partial nor damaged; `back` steps before it (latest~1). NULL: none. */

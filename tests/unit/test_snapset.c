@@ -296,7 +296,20 @@ static void test_snapset_named__compact_form_gives_the_first_of_its_second(void 
 	assert_null(snapset_named(set, "db", "20240115T143043Z"));
 	assert_null(snapset_named(set, "db", "20240115T143041"));
 	assert_null(snapset_named(set, "files", "20240115T143041Z"));
+	assert_null(snapset_named(set, "db", "16000101T000000Z"));
+	assert_null(snapset_named(set, "db", "99991231T235959Z"));
 	assert_string_equal(name_of(set, &third), "2024-c");
+	snapset_unref(set);
+}
+
+static void test_snapset_named__compact_form_prefers_who_has_these_digits_as_a_name(void **state)
+{
+	int64_t t = made_time("2024-01-15T14:30:41");
+	struct id first = made_snapshot(*state, &(struct made_snapshot){.time = t, .name = "2024-01-15T14:30"});
+	struct id second = made_snapshot(*state, &(struct made_snapshot){.time = t + 5, .name = "2024-01-15T14:30:41"});
+	const struct snapset *set = made_set(*state);
+	assert_ptr_equal(snapset_named(set, "db", "20240115T143041Z"), snapset_by_id(set, &second));
+	assert_ptr_equal(snapset_named(set, "db", "2024-01-15T14:30"), snapset_by_id(set, &first));
 	snapset_unref(set);
 }
 
@@ -533,6 +546,7 @@ int main(void)
 		TEST(test_snapset_resolve__takes_every_form),
 		TEST(test_snapset_resolve__says_what_there_is),
 		TEST(test_snapset_named__compact_form_gives_the_first_of_its_second),
+		TEST(test_snapset_named__compact_form_prefers_who_has_these_digits_as_a_name),
 		TEST(test_snapset_latest__follows_marks),
 		TEST(test_snapset_load__tells_what_does_not_open_and_keeps_the_rest),
 		TEST(test_snapset_load__not_found_is_believed_after_a_second_listing),
