@@ -18,7 +18,7 @@ char *mountpoint_canonical(const char *path)
 {
 	char *whole = realpath(path, NULL);
 	/* A dead mount point cannot be asked, nor can another user's. */
-	if (whole != NULL || (errno != ENOTCONN && errno != EACCES))
+	if (whole != NULL || (errno != ENOTCONN && errno != ECONNABORTED && errno != EACCES))
 		return whole;
 	char *copy = strdup(path);
 	if (copy == NULL)
@@ -57,7 +57,8 @@ static int match_kind(void *arg, const struct mountinfo_row *row)
 static bool is_dead(const char *path)
 {
 	struct statfs st;
-	return statfs(path, &st) != 0 && errno == ENOTCONN;
+	/* ECONNABORTED is what a request meets that was under way when the process ended. */
+	return statfs(path, &st) != 0 && (errno == ENOTCONN || errno == ECONNABORTED);
 }
 
 static int kind_of(const char *whole, enum mountpoint_kind *ret, struct error *err)
