@@ -5,6 +5,7 @@
 #include <time.h>
 
 #include "archive/reader_impl.h"
+#include "base/checked.h"
 
 static struct slot *slot_of(const struct chunk *chunk)
 {
@@ -135,7 +136,8 @@ void reader_get_stats(struct reader *r, struct reader_stats *ret)
 {
 	reader_lock(r);
 	*ret = r->stats;
-	ret->cache_bytes = r->live + r->idle;
+	/* What is promised and not mapped yet comes out of the idle buffers, or these go before it is mapped. */
+	ret->cache_bytes = r->live + min_u64(r->idle, r->cap > r->live ? r->cap - r->live : 0);
 	ret->cache_cap = r->cap;
 	reader_unlock(r);
 }

@@ -146,6 +146,9 @@ void cache_unref_locked(struct reader *r, struct slot *s)
 		s->heat = 0;
 	if (r->room_waiters > 0)
 		room_give_locked(r, 0);
+	/* Once more was pinned than there is room for: what was let go makes up for it. */
+	while (r->live > r->cap && cache_evict_locked(r, false))
+		continue;
 }
 
 static void wake_locked(struct reader *r, struct slot *s)
