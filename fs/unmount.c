@@ -86,7 +86,7 @@ static void find_users(struct users *u)
 {
 	DIR *proc = opendir("/proc");
 	for (struct dirent *d = proc != NULL ? readdir(proc) : NULL; d != NULL; d = readdir(proc))
-		if (d->d_name[0] >= '1' && d->d_name[0] <= '9' && uses_mount(u, d->d_name))
+		if (atol(d->d_name) > 0 && atol(d->d_name) != getpid() && uses_mount(u, d->d_name))
 			name_user(u, d->d_name);
 	if (proc != NULL)
 		closedir(proc);
