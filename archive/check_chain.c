@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "archive/check_impl.h"
+#include "archive/id_list.h"
+#include "archive/snapset_internal.h"
+
+static int compare_chain(const void *a, const void *b)
+{
+	const struct snapshot *x = *(const struct snapshot *const *)a, *y = *(const struct snapshot *const *)b;
+	int order = id_compare(&x->slot, &y->slot);
+	return order != 0 ? order : x->seq < y->seq ? -1 : x->seq > y->seq;
+}
+
+static void name_of(const struct snapshot *s, char dst[static FORMAT_NAME_MAX])
+{
+	object_name(KIND_SNAPSHOT, 0, &s->id, dst);
+}
+
+/* Snapshots with a forget mark whose statement is gone: so many gaps are explained. */
+static uint64_t count_gone(const struct snapset *set, const struct id_list *ids)
+{
+	uint64_t gone = 0;
+	for (size_t i = 0; i < set->forgotten_count; i++) {
+		bool doubled = i > 0 && id_equal(&set->forgotten[i - 1], &set->forgotten[i]);
+		gone += doubled || id_list_has(ids, &set->forgotten[i]) ? 0 : 1;
+	}
+	return gone;
+}
+
+static void tell_gap(struct check *c, const struct snapshot *s, uint64_t from, uint64_t to)
+{
+	char name[FORMAT_NAME_MAX], slot[ID_HEX_MAX];
+	name_of(s, name);
+	id_hex(&s->slot, slot);
+	check_tell(c, CHECK_ERROR, name,
+		"of the snapshots that the key slot '%.8s' wrote before it, number %llu to %llu are missing and no "
+		"mark "
+		"forgets them: someone took them away, or the store was rolled back",
+		slot, (unsigned long long)from, (unsigned long long)to);
+}
+
+/* Is one of the slot's statements that bear the number before it the one that it names? */
+static bool follows(const struct snapshot *const *all, size_t at)
+{
+	const struct snapshot *s = all[at];
+	while (at-- > 0 && id_equal(&all[at]->slot, &s->slot) && all[at]->seq + 1 >= s->seq)
+		if (all[at]->seq + 1 == s->seq && id_equal(&s->previous, &all[at]->statement_hash))
+			return true;
+	return false;
+}
+
+/* One of the ordered list, in view of what stands before it. Two hosts with one key may draw one number at a time. */
+static void check_step(struct check *c, const struct snapshot *const *all, size_t at, uint64_t *gone)
+{
+	const struct snapshot *s = all[at];
+	char name[FORMAT_NAME_MAX];
+	bool first = at == 0 || !id_equal(&all[at - 1]->slot, &s->slot);
+	uint64_t last = first ? 0 : all[at - 1]->seq;
+	name_of(s, name);
+	if (s->seq > last + 1) {
+		uint64_t missing = s->seq - last - 1;
+		if (missing > *gone)
+			tell_gap(c, s, last + 1, s->seq - 1);
+		*gone -= missing > *gone ? *gone : missing;
+	} else if (s->seq > 1 && !follows(all, at)) {
+		check_tell(c, CHECK_ERROR, name, "it names another snapshot before it than the one that is there");
+	}
+}
+
+/* The highest number that is there of a slot; 0: none. */
+static uint64_t highest(const struct snapshot *const *all, size_t count, const struct id *slot)
+{
+	uint64_t seq = 0;
+	for (size_t i = 0; i < count; i++)
+		if (id_equal(&all[i]->slot, slot) && all[i]->seq > seq)
+			seq = all[i]->seq;
+	return seq;
+}
+
+/* Takes in what a writer had seen of a slot. False when that was known, or more. */
+static bool add_seen(struct snapshot_seen **seen, unsigned *count, const struct snapshot_seen *s)
+{
+	unsigned i = 0;
+	while (i < *count && !id_equal(&(*seen)[i].slot, &s->slot))
+		i++;
+	if (i < *count && (*seen)[i].seq >= s->seq)
+		return false;
+	if (i == *count) {
+		struct snapshot_seen *more = reallocarray(*seen, *count + 1, sizeof(*more));
+		if (!more)
+			return false;
+		*seen = more;
+		(*count)++;
+	}
+	(*seen)[i] = *s;
+	return true;
+}
+
+static void check_one_seen(struct check *c, const struct snapshot *by, const struct snapshot_seen *s, uint64_t there)
+{
+	char name[FORMAT_NAME_MAX], slot[ID_HEX_MAX];
+	name_of(by, name);
+	id_hex(&s->slot, slot);
+	check_tell(c, CHECK_ERROR, name,
+		"its writer saw snapshot number %llu of the key slot '%.8s', and the newest that is there is %llu: "
+		"someone "
+		"took it away, or the store was rolled back",
+		(unsigned long long)s->seq, slot, (unsigned long long)there);
+}
+
+/* What each snapshot's writer had seen of other slots must be there. */
+static void check_seen_numbers(struct check *c, const struct snapshot *const *all, size_t count, uint64_t gone)
+{
+	struct snapshot_seen *seen = NULL;
+	unsigned seen_count = 0;
+	for (size_t i = 0; i < count; i++) {
+		for (unsigned k = 0; k < all[i]->seen_count; k++) {
+			const struct snapshot_seen *s = &all[i]->seen[k];
+			if (!add_seen(&seen, &seen_count, s))
+				continue;
+			uint64_t there = highest(all, count, &s->slot);
+			if (s->seq > there + gone)
+				check_one_seen(c, all[i], s, there);
+		}
+	}
+	free(seen);
+}
+
+/* What it was built beside must be there too, or be forgotten. */
+static void check_parent(struct check *c, const struct snapshot *s, const struct id_list *ids)
+{
+	const struct id_list forgotten = {.ids = c->set->forgotten, .count = c->set->forgotten_count};
+	char name[FORMAT_NAME_MAX], parent[ID_HEX_MAX];
+	if (id_is_zero(&s->parent) || id_list_has(ids, &s->parent) || id_list_has(&forgotten, &s->parent))
+		return;
+	name_of(s, name);
+	id_hex(&s->parent, parent);
+	check_tell(c, CHECK_WARNING, name,
+		"the snapshot that it was built beside, 'snapshots/%s', is not there and no mark forgets it", parent);
+}
+
+/* All statements, forgotten ones among them, and their ids. */
+static const struct snapshot **gather(const struct snapset *set, struct id_list *ids, size_t *ret_count)
+{
+	size_t count = 0;
+	const struct snapshot **all = calloc(set->count + set->priv->hidden_count + 1, sizeof(*all));
+	bool ok = all != NULL;
+	for (size_t i = 0; ok && i < set->count; i++)
+		all[count++] = set->list[i];
+	for (size_t i = 0; ok && i < set->priv->hidden_count; i++)
+		all[count++] = set->priv->hidden[i];
+	for (size_t i = 0; ok && i < count; i++)
+		ok = id_list_add(ids, &all[i]->id);
+	if (!ok) {
+		free(all);
+		return NULL;
+	}
+	id_list_sort(ids);
+	qsort(all, count, sizeof(*all), compare_chain);
+	*ret_count = count;
+	return all;
+}
+
+int check_chain(struct check *c, struct error *err)
+{
+	size_t count = 0;
+	struct id_list ids = {0};
+	const struct snapshot **all = gather(c->set, &ids, &count);
+	if (all) {
+		uint64_t gone = count_gone(c->set, &ids), left = gone;
+		for (size_t i = 0; i < count; i++)
+			check_step(c, all, i, &left);
+		for (size_t i = 0; i < c->set->count; i++)
+			check_parent(c, c->set->list[i], &ids);
+		check_seen_numbers(c, all, count, gone);
+	}
+	free(all);
+	id_list_release(&ids);
+	return all ? 0 : error_no_memory(err, "the snapshots");
+}
