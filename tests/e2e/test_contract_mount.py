@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """Mounting, unmounting, and what is left when a mount dies."""
 
+import json
 import os
 import signal
 import socket
@@ -164,6 +165,23 @@ def test_mount_drfs_takes_a_line_of_fstab(db):
         assert done.returncode == 0, done.stderr
         assert shown(db) == "one"
         subprocess.run(["umount", db.mnt], check=True)
+
+
+def test_a_line_of_fstab_mounts_and_plain_umount_waits_through_the_helper(db):
+    helpers, fstab = db.folder + "/sbin", db.folder + "/fstab"
+    os.mkdir(helpers)
+    for name in ("mount.drfs", "umount.fuse.drfs"):  # what an installation puts there
+        os.symlink(db.binary, f"{helpers}/{name}")
+    with open(fstab, "w", encoding="ascii") as f:
+        f.write(f"{db.path} {db.mnt} drfs noauto,nofail,_netdev,x-systemd.automount 0 0\n")
+    if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
+        pytest.skip("no mount name space may be made here")
+    script = 'mount --bind "$1" /usr/sbin && mount -T "$2" "$3" && cat "$3/.drfs/status.json" "$3/db/latest/app.txt"' \
+             ' && umount "$3"'
+    done = subprocess.run(["unshare", "-m", "sh", "-c", script, "sh", helpers, fstab, db.mnt], env=db.env, text=True,
+                          capture_output=True, timeout=60, check=False)
+    assert done.returncode == 0 and done.stdout.endswith("one"), done.stderr
+    assert not running(json.loads(done.stdout[:-3])["pid"])
 
 
 def test_the_kernel_knows_the_mount_as_fuse_drfs_and_with_its_option_words(db):
