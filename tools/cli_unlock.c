@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -70,12 +72,36 @@ static int from_command(struct cli_unlock *u, const char *command, struct error 
 	return r;
 }
 
+/*
+ * One line, without its end. Signals come in only while it waits, so that Ctrl-C between looking at the flag and
+ * reading is not lost.
+ */
+static void read_line(int fd, char *dst, size_t cap)
+{
+	struct pollfd wait = {.fd = fd, .events = POLLIN};
+	sigset_t stop, before;
+	size_t len = 0;
+
+	sigemptyset(&stop);
+	sigaddset(&stop, SIGINT);
+	sigaddset(&stop, SIGTERM);
+	sigprocmask(SIG_BLOCK, &stop, &before);
+	while (cli_cancelled == 0 && len < cap - 1) {
+		if (ppoll(&wait, 1, NULL, &before) < 0)
+			continue;
+		if (read(fd, dst + len, 1) != 1 || dst[len] == '\n')
+			break;
+		len++;
+	}
+	dst[len] = '\0';
+	sigprocmask(SIG_SETMASK, &before, NULL);
+}
+
 /* One line from the terminal, unseen. */
 static int ask(const char *prompt, char *dst, size_t cap, struct error *err)
 {
 	struct termios old, quiet;
 	int fd = open("/dev/tty", O_RDWR | O_CLOEXEC);
-	size_t len = 0;
 
 	if (fd < 0)
 		return error_set(err, ERR_USAGE,
@@ -88,9 +114,8 @@ static int ask(const char *prompt, char *dst, size_t cap, struct error *err)
 		tcsetattr(fd, TCSAFLUSH, &quiet);
 	}
 	int r = fileio_write(fd, "/dev/tty", prompt, strlen(prompt), err);
-	while (r == 0 && len < cap - 1 && read(fd, dst + len, 1) == 1 && dst[len] != '\n')
-		len++;
-	dst[len] = '\0';
+	if (r == 0)
+		read_line(fd, dst, cap);
 	if (terminal)
 		tcsetattr(fd, TCSAFLUSH, &old);
 	if (r == 0)

@@ -27,18 +27,21 @@ static const struct cli_option options[O_COUNT] = {
 
 enum { EXCLUDES_MAX = 4 << 20 };
 
-/* A growing list of words; those of files are owned. */
+/* A growing list of words, all owned. */
 struct words {
 	char **list;
 	size_t count;
 };
 
+/* Takes `word` over, also on failure; NULL is a failure of who copied it. */
 static int words_add(struct words *w, char *word)
 {
 	char **bigger = word == NULL ? NULL : reallocarray(w->list, w->count + 1, sizeof(char *));
 
-	if (bigger == NULL)
+	if (bigger == NULL) {
+		free(word);
 		return -1;
+	}
 	w->list = bigger;
 	w->list[w->count++] = word;
 	return 0;
@@ -75,10 +78,10 @@ static int read_patterns(struct words *w, const char *path, struct error *err)
 
 static int take_compression(struct cli *cli, struct request *q, const char *value)
 {
-	char *end;
+	char *end = NULL;
 	long level = strcmp(value, "off") == 0 ? 0 : strtol(value, &end, 10);
 
-	if (strcmp(value, "off") != 0 && (*end != '\0' || level < 1 || level > 19))
+	if (end != NULL && (*end != '\0' || level < 1 || level > 19))
 		return cli_usage(cli, "--compression takes 1 to 19, or off, not '%s'", value);
 	q->o.compression = (int)level;
 	return CLI_OK;

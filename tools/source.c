@@ -84,8 +84,10 @@ static int from_words(struct cli *cli, const char *word, struct source *ret, str
 	char *snapshot = NULL;
 	int r = 0;
 
-	if (split(ret, word, &snapshot) < 0)
+	if (split(ret, word, &snapshot) < 0) {
+		free(snapshot);
 		return error_no_memory(err, "a source");
+	}
 	accept_at(ret, &snapshot);
 	r = snapset_resolve(cli->set, ret->dataset, snapshot[0] == '\0' ? "latest" : snapshot, &ret->snapshot, err);
 	free(snapshot);

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: MIT
 """The command beside a mount: what a mounted path means to it, and the names by which mount(8) and umount(8) call it."""
 import os
+import pty
 import subprocess
 import time
 
@@ -111,3 +112,35 @@ def test_a_dataset_with_an_odd_name_is_found_by_its_mounted_path(repo, tmp_path)
     with repo.mount() as mnt:
         path = f'{mnt}/näme with: 100% odd/latest/{name}'
         assert repo.drfs('cat', path, env=ONLY_THE_KEY) == 'odd'
+
+
+def on_a_terminal(repo, typed, *args):
+    """Runs drfs with a terminal of its own and types when asked for the passphrase: exit code, and what was shown."""
+    env = {k: v for k, v in repo.env.items() if k != 'DRFS_KEY_FILE'}
+    pid, fd = pty.fork()
+    if pid == 0:
+        os.execve(repo.binary, [repo.binary, *args], env)
+    shown = b''
+    try:
+        while chunk := os.read(fd, 1000):
+            shown += chunk
+            if typed and shown.endswith(b'passphrase: '):
+                os.write(fd, typed)
+                typed = b''
+    except OSError:  # the other end is closed
+        pass
+    os.close(fd)
+    return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), shown
+
+
+def test_a_mount_in_the_background_asks_for_its_passphrase_first(bare, tmp_path, fuse):
+    bare.drfs('init', env={'DRFS_KEY_FILE': None, 'DRFS_PASSWORD': 'secret'})
+    mnt = tmp_path / 'mnt'
+    mnt.mkdir()
+    code, shown = on_a_terminal(bare, b'wrong\n', 'mount', str(mnt))
+    assert code == 12 and b'wrong' not in shown and not os.path.ismount(mnt)
+    code, shown = on_a_terminal(bare, b'\x03', 'mount', str(mnt))
+    assert code == 130 and not os.path.ismount(mnt)
+    code, shown = on_a_terminal(bare, b'secret\n', 'mount', str(mnt))
+    assert code == 0 and os.path.ismount(mnt), shown
+    bare.drfs('umount', str(mnt))

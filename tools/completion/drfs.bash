@@ -2,7 +2,7 @@
 # Completion of the drfs command for bash. Asks no repository: that could want a passphrase.
 
 _drfs() {
-	local cur=${COMP_WORDS[COMP_CWORD]} prev= command= word i
+	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' word i
 	local commands='backup snapshots status restore mount umount ls cat find diff init check key help'
 	local options='--repo --config --json --quiet --verbose --dry-run --help --version'
 	COMPREPLY=()
@@ -23,7 +23,7 @@ _drfs() {
 
 	case $prev in
 	-c | --config | -r | --repo | --exclude-from | --new-key-file | --new-password-file)
-		COMPREPLY=($(compgen -f -- "$cur"))
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 		return
 		;;
 	--exclude | -e | --description | --tag | --label | --name | --size | --newer | --jobs | --compression | --stdin | \
@@ -31,17 +31,17 @@ _drfs() {
 		return
 		;;
 	--type)
-		COMPREPLY=($(compgen -W 'f d l' -- "$cur"))
+		mapfile -t COMPREPLY < <(compgen -W 'f d l' -- "$cur")
 		return
 		;;
 	-o)
-		COMPREPLY=($(compgen -W 'allow_other cache= poll= key_file= password_file= config=' -- "$cur"))
+		mapfile -t COMPREPLY < <(compgen -W 'allow_other cache= poll= key_file= password_file= config=' -- "$cur")
 		return
 		;;
 	esac
 
 	if [[ -z $command ]]; then
-		COMPREPLY=($(compgen -W "$commands $options" -- "$cur"))
+		mapfile -t COMPREPLY < <(compgen -W "$commands $options" -- "$cur")
 		return
 	fi
 	case $command in
@@ -59,21 +59,21 @@ _drfs() {
 	key)
 		options+=' --label --new-key-file --new-password-file --force'
 		if [[ $prev == key ]]; then
-			COMPREPLY=($(compgen -W 'list add remove' -- "$cur"))
+			mapfile -t COMPREPLY < <(compgen -W 'list add remove' -- "$cur")
 			return
 		fi
 		;;
 	help)
-		COMPREPLY=($(compgen -W "$commands" -- "$cur"))
+		mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur")
 		return
 		;;
 	esac
 	if [[ $cur == -* ]]; then
-		COMPREPLY=($(compgen -W "$options" -- "$cur"))
+		mapfile -t COMPREPLY < <(compgen -W "$options" -- "$cur")
 	elif [[ $command == umount ]]; then
-		COMPREPLY=($(compgen -W "$(awk '/ - fuse\.drfs /{print $5}' /proc/self/mountinfo 2>/dev/null)" -- "$cur"))
+		mapfile -t COMPREPLY < <(compgen -W "$(awk '/ - fuse\.drfs /{print $5}' /proc/self/mountinfo 2>/dev/null)" -- "$cur")
 	elif [[ $command != init && $command != check && $command != snapshots && $command != status ]]; then
-		COMPREPLY=($(compgen -f -- "$cur"))
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
 	fi
 }
 complete -o filenames -o bashdefault -F _drfs drfs
