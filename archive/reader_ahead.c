@@ -10,11 +10,11 @@
  */
 enum {
 	LOCAL_RUN = 512 << 10,
-	LOCAL_GAP = 16 << 10,
+	LOCAL_GAP = 128 << 10,
 	LOCAL_SLOTS = 8,
 	REMOTE_RUN_LEAST = 1 << 20,
 	REMOTE_RUN_MOST = 4 << 20,
-	REMOTE_GAP = 128 << 10,
+	REMOTE_GAP = 256 << 10,
 };
 
 /* Runs in the making, over one call. */
@@ -50,17 +50,21 @@ static void gather_close_locked(struct gather *g)
 	g->run = NULL;
 }
 
-/* Does the chunk join the open run? */
+/*
+ * Does the chunk join the open run? It may lie before, in or behind its range: chunks that were stored at the same time
+ * lie in a pack in another order than in the file.
+ */
 static bool fits(const struct gather *g, const struct chunk_ref *ref)
 {
 	const struct run *run = g->run;
 	const struct locator *l = &ref->chain[0];
+	uint64_t end = l->offset + l->stored;
 
 	if (run == NULL || run->chain || ref->depth > 0 || run->count >= g->slots_max ||
 		!id_equal(&run->pack, &l->pack))
 		return false;
-	return l->offset >= run->to && l->offset - run->to <= g->gap_max &&
-	       l->offset + l->stored - run->from <= g->run_max;
+	return l->offset <= run->to + g->gap_max && end + g->gap_max >= run->from &&
+	       max_u64(end, run->to) - min_u64(l->offset, run->from) <= g->run_max;
 }
 
 /* A new run that begins with this chunk. */
@@ -78,18 +82,26 @@ static bool open_run_locked(struct gather *g, const struct chunk_ref *ref)
 	return true;
 }
 
+/* What the range costs once it holds the chunk too, beyond what it costs now. */
+static size_t range_more(const struct run *run, const struct locator *l)
+{
+	uint64_t end = l->offset + l->stored;
+
+	if (run == NULL)
+		return room_charge(l->stored);
+	return room_charge((size_t)(max_u64(end, run->to) - min_u64(l->offset, run->from))) -
+	       room_charge((size_t)(run->to - run->from));
+}
+
 /* False: no room, and so there is none for those after it. */
 static bool gather_add_locked(struct gather *g, const struct chunk_ref *ref)
 {
 	struct reader *r = g->r;
+	const struct locator *l = &ref->chain[0];
 	bool joins = fits(g, ref);
-	uint64_t end = ref->chain[0].offset + ref->chain[0].stored;
-	size_t need = load_need(r, g->class, ref, false), range = 0;
+	size_t need = load_need(r, g->class, ref, false);
+	size_t range = ref->depth == 0 ? range_more(joins ? g->run : NULL, l) : 0;
 
-	if (ref->depth == 0) {
-		uint64_t old = joins ? room_charge((size_t)(g->run->to - g->run->from)) : 0;
-		range = (size_t)(room_charge((size_t)(end - (joins ? g->run->from : ref->chain[0].offset))) - old);
-	}
 	if (!room_try_locked(r, need + range, true))
 		return false;
 	struct slot *s = NULL;
@@ -105,7 +117,8 @@ static bool gather_add_locked(struct gather *g, const struct chunk_ref *ref)
 	s->flight = need + range;
 	r->flight += s->flight;
 	s->run = g->run;
-	g->run->to = end;
+	g->run->from = min_u64(g->run->from, l->offset);
+	g->run->to = max_u64(g->run->to, l->offset + l->stored);
 	g->run->spare += range;
 	g->run->slots[g->run->count++] = s;
 	return true;
