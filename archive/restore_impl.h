@@ -123,6 +123,7 @@ struct restore {
 	struct rank_list links; /* pairs: rank of the link, rank of the first link */
 	struct link_map seen;
 	uint64_t planned_bytes, planned_items;
+	uint64_t replaced_max; /* room of the largest file at DEST that is replaced */
 
 	atomic_uint_fast64_t files, dirs, others, bytes, unchanged, deleted, warnings, verified, needed;
 	atomic_bool owner_told, xattr_told;

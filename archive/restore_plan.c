@@ -106,6 +106,9 @@ static int plan_entry(struct restore *r, const struct entry *e, uint64_t rank, s
 		return 0;
 	}
 	need(r, room > given ? room - given : 0);
+	/* What is replaced goes only when the new file is whole: for a while both are there. */
+	if (min_u64(room, given) > r->replaced_max)
+		r->replaced_max = min_u64(room, given);
 	count(r, e, link);
 	return 0;
 }
@@ -137,6 +140,7 @@ int restore_plan(struct restore *r, struct error *err)
 {
 	static const struct restore_pass pass = {.enter = plan_enter, .entry = plan_entry};
 	int status = restore_walk(r, &pass, err);
+	need(r, r->replaced_max);
 	restore_dir_unref(r->dir);
 	r->dir = NULL;
 	r->skip_set = false;
