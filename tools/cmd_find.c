@@ -176,11 +176,13 @@ int cmd_find(struct cli *cli, int argc, char **argv)
 	const char *value, *word = NULL;
 	int what, code = CLI_OK;
 
+	char spelled[O_COUNT][8] = {"--name", "--type", "--size", "--newer", "--long"};
+
 	/* find's own spelling, -name and -type, is what fingers type. */
 	for (int i = 0; i < argc; i++)
 		for (size_t k = 0; k < O_COUNT; k++)
 			if (argv[i][0] == '-' && strcmp(argv[i] + 1, options[k].name) == 0)
-				argv[i] = (char *[]){"--name", "--type", "--size", "--newer", "--long"}[k];
+				argv[i] = spelled[k];
 	while (code == CLI_OK && (what = cli_arg(&args, &value)) != CLI_ARG_END) {
 		if (what == CLI_ARG_BAD)
 			return CLI_USAGE;
