@@ -7,7 +7,7 @@ import subprocess
 from collections import defaultdict
 from pathlib import Path
 
-from .shell import BenchError, cold, run
+from .shell import BenchError, cold, is_mounted, run
 
 DEFAULT_CACHE_MIB = 256  # drfs mount without -o cache=
 COMMANDS = ('cat', 'cp', 'find', 'openssl', 'rsync', 'tar', 'zstd')
@@ -19,11 +19,14 @@ class Bench:
     def __init__(self, work, tools, options, say):
         self.work, self.tools, self.options, self.say = Path(work), tools, options, say
         self.mnt, self.out = self.work / 'mnt', self.work / 'out'
+        if is_mounted(self.mnt):
+            raise BenchError(f"something is still mounted at '{self.mnt}': umount it")
         self.mnt.mkdir(exist_ok=True)
         self.results = defaultdict(lambda: defaultdict(list))
         self.yards = defaultdict(lambda: defaultdict(list))
         self.limits, self.wrong = {}, []
         self.is_cold = True
+        self.clear()  # of a run that was stopped
 
     def add(self, row, who, value):
         self.results[row][who].append(value)
