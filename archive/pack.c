@@ -156,26 +156,28 @@ static struct seal_place place_at(const struct pack_writer *p, uint64_t offset)
 		.offset = offset};
 }
 
-/* Opens what was just sealed and takes it apart again: a bad encoder or bad memory shows now, not at a restore. */
-static int prove(struct pack_writer *p, const struct seal_place *place, const uint8_t *sealed, const void *opened,
-	size_t opened_len, const void *plain, size_t plain_len, struct chunk_decoder *decoder, uint8_t *room,
-	struct error *err)
+/*
+ * Opens what was just sealed, in place, and takes it apart again: a bad encoder or bad memory shows now, not at a
+ * restore. `room` holds the sealed bytes, and is then used for the plain ones.
+ */
+static int prove(struct pack_writer *p, const struct seal_place *place, uint8_t *room, const void *opened,
+	size_t opened_len, const void *plain, size_t plain_len, struct chunk_decoder *decoder, struct error *err)
 {
-	int r = seal_open(p->key, place, sealed, opened_len + FORMAT_TAG_LEN, room, err);
+	int r = seal_open(p->key, place, room, opened_len + FORMAT_TAG_LEN, room, err);
 
 	if (r < 0 || memcmp(room, opened, opened_len) != 0)
 		return error_set(
 			err, ERR_CORRUPT, "a chunk does not open as it was sealed; is this machine's memory sound?");
-	uint8_t *unpacked = room + opened_len;
-	r = chunk_unpack(decoder, room, opened_len, NULL, 0, unpacked, plain_len, err);
-	if (r < 0 || memcmp(unpacked, plain, plain_len) != 0)
+	r = chunk_unpack(decoder, opened, opened_len, NULL, 0, room, plain_len, err);
+	if (r < 0 || (plain_len > 0 && memcmp(room, plain, plain_len) != 0))
 		return error_set(
 			err, ERR_CORRUPT, "a chunk does not unpack to what was read; is this machine's memory sound?");
 	return 0;
 }
 
 int pack_writer_fill(struct pack_writer *p, const struct locator *loc, const void *opened, size_t opened_len,
-	const void *plain, size_t plain_len, struct chunk_decoder *decoder, struct buf *scratch, struct error *err)
+	const void *plain, size_t plain_len, struct chunk_decoder *decoder, struct buf *scratch, struct buf *keep,
+	struct error *err)
 {
 	struct seal_place place = place_at(p, loc->offset);
 	size_t sealed_len = opened_len + FORMAT_TAG_LEN;
@@ -183,15 +185,16 @@ int pack_writer_fill(struct pack_writer *p, const struct locator *loc, const voi
 	if (sealed_len != loc->stored)
 		return error_set(err, ERR_BUG, "a chunk of %zu bytes for a place of %u", sealed_len, loc->stored);
 	buf_clear(scratch);
-	if (!buf_reserve(scratch, sealed_len + opened_len + plain_len))
+	if (!buf_reserve(scratch, sealed_len > plain_len ? sealed_len : plain_len))
 		return error_no_memory(err, "sealing a chunk");
 	int r = seal_bytes(p->key, &place, opened, opened_len, scratch->data, err);
 	if (r == 0)
-		r = prove(p, &place, scratch->data, opened, opened_len, plain, plain_len, decoder,
-			scratch->data + sealed_len, err);
-	if (r == 0)
 		r = fileio_pwrite(p->fd, "a new pack", scratch->data, sealed_len, loc->offset, err);
-	return r;
+	if (r == 0 && keep != NULL)
+		buf_put(keep, scratch->data, sealed_len);
+	if (r == 0 && keep != NULL && buf_failed(keep))
+		r = error_no_memory(err, "sealing a chunk");
+	return r < 0 ? r : prove(p, &place, scratch->data, opened, opened_len, plain, plain_len, decoder, err);
 }
 
 static void put_row(struct buf *b, const struct pack_row *row)

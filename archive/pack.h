@@ -37,9 +37,11 @@ struct pack_row {
 };
 
 struct pack_writer;
+/* Draws id and key, opens the file. */
 int pack_writer_new(struct repo *repo, enum object_kind kind, struct pack_writer **ret_pack, struct error *err);
 /* Not finished: the file is simply dropped. NULL is a no-op. */
 void pack_writer_free(struct pack_writer *p);
+/* Both borrowed, as long as the writer lives. */
 const struct id *pack_writer_id(const struct pack_writer *p);
 const uint8_t *pack_writer_key(const struct pack_writer *p);
 /*
@@ -49,24 +51,28 @@ const uint8_t *pack_writer_key(const struct pack_writer *p);
 int pack_writer_reserve(struct pack_writer *p, const struct id *id, uint32_t sealed_len, uint32_t plain_len,
 	uint8_t depth, const struct id *base, struct locator *ret_loc, struct error *err);
 /*
- * Seals `opened` (header and payload) at the locator's place, opens it again, compares, unpacks by `decoder` and
- * compares with `plain`, then writes. `scratch` is the thread's own buffer. An error spoils the pack.
+ * Seals `opened` (header and payload) at the locator's place and writes it; opens it again, compares, unpacks by
+ * `decoder` and compares with `plain`. `scratch` is the thread's own buffer. The sealed bytes are appended to `keep`
+ * where that is not NULL. An error spoils the pack.
  */
 int pack_writer_fill(struct pack_writer *p, const struct locator *loc, const void *opened, size_t opened_len,
-	const void *plain, size_t plain_len, struct chunk_decoder *decoder, struct buf *scratch, struct error *err);
+	const void *plain, size_t plain_len, struct chunk_decoder *decoder, struct buf *scratch, struct buf *keep,
+	struct error *err);
+/* Bytes so far, without table and trailer. Not while another thread reserves. */
 uint64_t pack_writer_size(const struct pack_writer *p);
 /*
- * All reserved places are filled: writes table, footer, trailing hash, puts wrap and pack. Fills *ret_row for the index.
- * Blocks on the store.
+ * All reserved places are filled: writes table, footer, trailing hash, puts wrap and pack. Fills *ret_row for the
+ * index. Blocks on the store.
  */
 int pack_writer_finish(struct pack_writer *p, struct catalog_pack *ret_pack, struct error *err);
-size_t pack_writer_rows(const struct pack_writer *p, const struct pack_row **ret_rows); /* borrowed */
+/* How many rows, and the rows themselves, borrowed. Not while another thread reserves. */
+size_t pack_writer_rows(const struct pack_writer *p, const struct pack_row **ret_rows);
 
 /* Reads a pack's table of contents from the store (two ranged reads and its key). */
 int pack_read_toc(struct repo *repo, enum object_kind kind, const struct id *pack,
 	const uint8_t key[static FORMAT_KEY_LEN], struct pack_row **ret_rows, size_t *ret_count, struct error *err);
 /* The parser alone, for fuzzing: `toc` is opened. `limit`: where the table begins. */
-int pack_parse_toc(const void *toc, size_t len, uint64_t limit, struct pack_row **ret_rows, size_t *ret_count,
-	struct error *err);
+int pack_parse_toc(
+	const void *toc, size_t len, uint64_t limit, struct pack_row **ret_rows, size_t *ret_count, struct error *err);
 
 #endif

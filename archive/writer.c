@@ -5,7 +5,8 @@
 #include "archive/writer_impl.h"
 #include "base/host.h"
 
-enum { BUFFERS_BESIDE = 2, THREADS_MAX = 16, NODE_LEVEL = 3 };
+/* With eight threads some 70 MiB are in buffers as a rule; more would pass what a backup may take. */
+enum { BUFFERS_BESIDE = 2, THREADS_MAX = 8, NODE_LEVEL = 3 };
 
 int writer_fail(struct writer *w, int status, const struct error *why)
 {
@@ -33,11 +34,13 @@ int writer_status(struct writer *w, struct error *err)
 struct worker_kit *writer_kit_new(int level, struct error *err)
 {
 	struct worker_kit *kit = calloc(1, sizeof(*kit));
+	int r = kit == NULL ? error_no_memory(err, "a worker's buffers") : chunk_encoder_new(level, &kit->encoder, err);
 
-	if (kit == NULL || chunk_encoder_new(level, &kit->encoder, err) < 0 ||
-		chunk_encoder_new(level > 0 ? level : NODE_LEVEL, &kit->node_encoder, err) < 0 ||
-		chunk_decoder_new(&kit->decoder, err) < 0) {
-		error_no_memory(err, "a worker's buffers");
+	if (r == 0)
+		r = chunk_encoder_new(level == 0 ? NODE_LEVEL : level, &kit->node_encoder, err);
+	if (r == 0)
+		r = chunk_decoder_new(&kit->decoder, err);
+	if (r < 0) {
 		writer_kit_free(kit);
 		return NULL;
 	}
@@ -53,6 +56,7 @@ void writer_kit_free(struct worker_kit *kit)
 	chunk_decoder_free(kit->decoder);
 	buf_release(&kit->opened);
 	buf_release(&kit->scratch);
+	buf_release(&kit->sealed);
 	free(kit);
 }
 

@@ -58,7 +58,7 @@ struct worker_kit {
 	struct chunk_encoder *encoder;
 	struct chunk_encoder *node_encoder; /* nodes are packed even where the dataset's data is not */
 	struct chunk_decoder *decoder;
-	struct buf opened, scratch;
+	struct buf opened, scratch, sealed;
 };
 
 struct pack_set {

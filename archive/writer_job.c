@@ -41,8 +41,8 @@ int writer_store_chunk(struct writer *w, struct worker_kit *kit, enum object_kin
 			w, kind, id, (uint32_t)(kit->opened.len + FORMAT_TAG_LEN), (uint32_t)len, &pack, ret_loc, err);
 	if (r < 0)
 		return r;
-	r = pack_writer_fill(
-		pack->pack, ret_loc, kit->opened.data, kit->opened.len, plain, len, kit->decoder, &kit->scratch, err);
+	r = pack_writer_fill(pack->pack, ret_loc, kit->opened.data, kit->opened.len, plain, len, kit->decoder,
+		&kit->scratch, NULL, err);
 	if (r < 0)
 		writer_fail(w, r, err);
 	packs_filled(w, pack);

@@ -9,19 +9,15 @@
 enum { ROOT_CARRIED_MAX = 64 << 10 };
 
 /* Keeps the sealed bytes of the node stored last: the last one of a tree is its root. */
-static int remember_root(
-	struct writer *w, struct open_pack *pack, const struct worker_kit *kit, const struct id *id, struct error *err)
+static int remember_root(struct writer *w, const struct open_pack *pack, const struct id *id, const struct buf *sealed,
+	struct error *err)
 {
-	size_t len = kit->opened.len + FORMAT_TAG_LEN;
-
 	pthread_mutex_lock(&w->lock);
 	buf_clear(&w->root_sealed);
-	w->root_id = *id;
-	if (len <= ROOT_CARRIED_MAX) {
-		buf_put(&w->root_sealed, kit->scratch.data, len);
-		memcpy(w->root_key, pack_writer_key(pack->pack), FORMAT_KEY_LEN);
-	}
+	buf_put(&w->root_sealed, sealed->data, sealed->len);
 	bool failed = buf_failed(&w->root_sealed);
+	w->root_id = *id;
+	memcpy(w->root_key, pack_writer_key(pack->pack), FORMAT_KEY_LEN);
 	pthread_mutex_unlock(&w->lock);
 	return failed ? error_no_memory(err, "a root node") : 0;
 }
@@ -31,16 +27,18 @@ static int store_new(struct writer *w, struct worker_kit *kit, const struct id *
 {
 	struct open_pack *pack = NULL;
 	int r = chunk_encode(kit->node_encoder, plain, len, &kit->opened, NULL, err);
+	bool carried = kit->opened.len + FORMAT_TAG_LEN <= ROOT_CARRIED_MAX;
 
 	if (r == 0)
 		r = packs_reserve(w, KIND_TREE_PACK, id, (uint32_t)(kit->opened.len + FORMAT_TAG_LEN), (uint32_t)len,
 			&pack, ret_loc, err);
 	if (r < 0)
 		return r;
-	r = pack_writer_fill(
-		pack->pack, ret_loc, kit->opened.data, kit->opened.len, plain, len, kit->decoder, &kit->scratch, err);
+	buf_clear(&kit->sealed);
+	r = pack_writer_fill(pack->pack, ret_loc, kit->opened.data, kit->opened.len, plain, len, kit->decoder,
+		&kit->scratch, carried ? &kit->sealed : NULL, err);
 	if (r == 0)
-		r = remember_root(w, pack, kit, id, err);
+		r = remember_root(w, pack, id, &kit->sealed, err);
 	if (r < 0)
 		writer_fail(w, r, err);
 	packs_filled(w, pack);
