@@ -1,6 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
-#include <pwd.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -33,6 +31,8 @@ static const struct snapshot *choose_parent(const struct snapset *set, const cha
 		return NULL;
 	for (size_t i = first + count; i-- > first;) {
 		const struct snapshot *s = set->list[i];
+		if (s->state == SNAPSHOT_DAMAGED) /* what it names may be gone: it is not to be named again unread */
+			continue;
 		if (best == NULL)
 			best = s;
 		if (host != NULL && strcmp(s->host, host) == 0)
@@ -70,6 +70,9 @@ static int open_parts(struct backup *b, const struct snapset *set, struct error 
 	r = exclude_new(o->excludes, o->exclude_count, &b->exclude, err);
 	if (r == 0 && b->parent != NULL)
 		r = reader_open(b->repo, &reading, &b->reader, err);
+	if (r == 0 && b->parent != NULL && b->parent->root_sealed.len > 0)
+		reader_seed_root(b->reader, &b->parent->root, b->parent->root_sealed.data, b->parent->root_sealed.len,
+			b->parent->root_key);
 	if (r == 0)
 		r = chunker_new(b->repo->sec->gear_key, &params, &b->chunker, err);
 	if (r < 0 || o->dry_run)
@@ -77,10 +80,10 @@ static int open_parts(struct backup *b, const struct snapset *set, struct error 
 	struct writer_options writing = {.compression = o->compression, .threads = o->threads};
 	r = writer_open(b->session, &writing, &b->writer, err);
 	if (r == 0) {
-		struct tree_keys keys = {.hash = c->hash,
+		b->keys = (struct tree_keys){.hash = c->hash,
 			.node_id_key = b->repo->sec->node_id_key,
 			.node_cut_key = b->repo->sec->node_cut_key};
-		r = tree_builder_new(&keys, writer_node_sink(b->writer), &b->builder, err);
+		r = tree_builder_new(&b->keys, writer_node_sink(b->writer), &b->builder, err);
 	}
 	return r;
 }
@@ -90,9 +93,9 @@ static void close_parts(struct backup *b)
 	if (b->bundle_buffer != NULL)
 		writer_buffer_drop(b->writer, b->bundle_buffer);
 	writer_free(b->writer); /* first: its workers call back into the queue */
-	free(b->bundle);
-	b->bundle = NULL;
 	queue_release(b);
+	free(b->bundle); /* behind the items that lie in it */
+	b->bundle = NULL;
 	tree_builder_free(b->builder);
 	chunker_free(b->chunker);
 	reader_close(b->reader);
@@ -131,134 +134,9 @@ static int run_pipeline(struct backup *b, struct error *err)
 	pthread_join(walker, NULL);
 	for (unsigned i = 0; i < started; i++)
 		pthread_join(readers[i], NULL);
-	if (r < 0 && err != NULL && b->failure.code != 0)
+	if (b->status < 0 && err != NULL)
 		*err = b->failure;
-	return r;
-}
-
-static char *user_name(void)
-{
-	const struct passwd *pw = getpwuid(getuid());
-
-	return strdup(pw == NULL ? "" : pw->pw_name);
-}
-
-static char **copy_list(char *const *list, size_t count)
-{
-	char **copy = calloc(count == 0 ? 1 : count, sizeof(char *));
-
-	for (size_t i = 0; copy != NULL && i < count; i++)
-		if ((copy[i] = strdup(list[i])) == NULL)
-			return NULL; /* leaks on the way out of memory, and out of the process */
-	return copy;
-}
-
-static int copy_texts(struct backup *b, struct snapshot *s)
-{
-	const struct backup_options *o = b->options;
-
-	free(s->dataset);
-	free(s->host);
-	free(s->user);
-	s->dataset = strdup(o->dataset);
-	s->host = host_name();
-	s->user = user_name();
-	if (o->description != NULL) {
-		free(s->description);
-		s->description = strdup(o->description);
-	}
-	s->paths = copy_list(o->paths, o->path_count);
-	s->path_count = (unsigned)o->path_count;
-	s->tags = copy_list(o->tags, o->tag_count);
-	s->tag_count = (unsigned)o->tag_count;
-	return s->dataset == NULL || s->host == NULL || s->user == NULL || s->description == NULL || s->paths == NULL ||
-			       s->tags == NULL
-		       ? ERR_NO_MEMORY
-		       : 0;
-}
-
-static void take_lists(struct backup *b, struct snapshot *s)
-{
-	s->checks = b->checks;
-	s->check_count = b->check_count;
-	s->notes = b->notes;
-	s->note_count = b->note_count;
-	b->checks = NULL;
-	b->notes = NULL;
-	b->check_count = b->note_count = 0;
-}
-
-static int set_top(struct backup *b, struct snapshot *s, struct error *err)
-{
-	uint8_t *xattrs = NULL;
-
-	free((char *)s->top.user);
-	free((char *)s->top.group);
-	s->top = b->top;
-	s->top.key = NULL;
-	s->top.key_len = 0;
-	s->top.user = strdup(b->top.user);
-	s->top.group = strdup(b->top.group);
-	if (b->top_xattrs.len > 0 && (xattrs = malloc(b->top_xattrs.len)) != NULL)
-		memcpy(xattrs, b->top_xattrs.data, b->top_xattrs.len);
-	s->top.xattrs = xattrs;
-	s->top.xattrs_len = xattrs == NULL ? 0 : b->top_xattrs.len;
-	return s->top.user == NULL || s->top.group == NULL || (b->top_xattrs.len > 0 && xattrs == NULL)
-		       ? error_no_memory(err, "a snapshot")
-		       : 0;
-}
-
-static void set_figures(struct backup *b, struct snapshot *s)
-{
-	struct writer_stats stats;
-
-	writer_get_stats(b->writer, &stats);
-	s->started = b->started;
-	s->files = b->result->files;
-	s->dirs = b->result->dirs;
-	s->others = b->result->others;
-	s->bytes = b->result->bytes;
-	s->link_max = b->link_max;
-	s->new_bytes = b->result->new_bytes = stats.new_bytes;
-	s->stored_bytes = b->result->stored_bytes = stats.stored_bytes;
-	s->archive_bytes = b->session->set->archive_bytes + stats.stored_bytes;
-	s->state = b->bad ? SNAPSHOT_PARTIAL : b->missing ? SNAPSHOT_INCOMPLETE : SNAPSHOT_WHOLE;
-	if (b->parent != NULL)
-		s->parent = b->parent->id;
-}
-
-/* The root node travels inside the snapshot, so that a reader needs no round trip for it. */
-static void carry_root(struct backup *b, struct snapshot *s)
-{
-	if (s->root.entries == 0 || writer_root_node(b->writer, &s->root.ref.id, &s->root_sealed, s->root_key))
-		return;
-	if (b->parent != NULL && id_equal(&b->parent->root.ref.id, &s->root.ref.id) &&
-		id_equal(&b->parent->root.ref.chain[0].pack, &s->root.ref.chain[0].pack)) {
-		buf_put(&s->root_sealed, b->parent->root_sealed.data, b->parent->root_sealed.len);
-		memcpy(s->root_key, b->parent->root_key, FORMAT_KEY_LEN);
-	}
-}
-
-static int make_snapshot(struct backup *b, struct snapshot **ret_snapshot, struct error *err)
-{
-	struct snapshot *s = snapshot_new();
-	int r = s == NULL || copy_texts(b, s) < 0 ? error_no_memory(err, "a snapshot") : 0;
-
-	if (r == 0)
-		r = set_top(b, s, err);
-	if (r == 0)
-		r = tree_builder_finish(b->builder, &s->root, err);
-	if (r == 0)
-		r = writer_finish(b->writer, err);
-	if (r < 0) {
-		snapshot_free(s);
-		return r;
-	}
-	set_figures(b, s);
-	carry_root(b, s);
-	take_lists(b, s);
-	*ret_snapshot = s;
-	return 0;
+	return b->status; /* the first failure, of whichever thread */
 }
 
 /* A command that fails leaves what came, marked. */
@@ -284,7 +162,7 @@ static int run_once(struct backup *b, const struct snapset *set, struct snapshot
 	int r = queue_init(b, err);
 
 	b->started = clock_now();
-	if (r == 0 && own.command != NULL) {
+	if (r == 0 && own.command != NULL && !own.dry_run) {
 		r = command_start(own.command, &command, &own.stdin_fd, err);
 		b->options = &own;
 	}
@@ -368,9 +246,10 @@ int backup_run(struct repo *repo, struct catalog *catalog, const struct backup_o
 		}
 		if (r != ERR_VOID || options->stdin_name != NULL)
 			return r;
-		log_notice(repo->log, "the session was ended by a prune; beginning again");
-		if (err != NULL && i + 1 < TRIES) {
-			error_clear(err);
+		if (i + 1 < TRIES) {
+			log_notice(repo->log, "the session was ended by a prune; beginning again");
+			if (err != NULL)
+				error_clear(err);
 			r = 0;
 		}
 	}

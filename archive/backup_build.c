@@ -1,195 +1,36 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
 #include <stdlib.h>
-#include <string.h>
 #include <time.h>
 
 #include "archive/backup_impl.h"
+#include "archive/walk.h"
 
-enum { POLL_MS = 200 };
-
-/* What a bundle's chunk became. */
-struct bundle_answer {
-	struct backup *b;
-	struct bundle *bundle;
-};
-
-static void bundle_answered(void *arg, int status, const struct chunk_ref *ref, bool is_new)
-{
-	struct bundle_answer *a = arg;
-
-	(void)is_new;
-	pthread_mutex_lock(&a->b->lock);
-	if (status == 0)
-		a->bundle->ref = *ref;
-	a->bundle->settled = true;
-	pthread_cond_signal(&a->b->main);
-	pthread_mutex_unlock(&a->b->lock);
-	free(a);
-}
-
-/* Ends the bundle in the making; its items wait for the answer. */
-static int close_bundle(struct backup *b, struct error *err)
-{
-	struct bundle_answer *a = calloc(1, sizeof(*a));
-	struct bundle *bundle = b->bundle;
-	struct writer_buffer *buffer = b->bundle_buffer;
-
-	if (a == NULL)
-		return error_no_memory(err, "a chunk of small files");
-	*a = (struct bundle_answer){.b = b, .bundle = bundle};
-	b->bundle = NULL;
-	b->bundle_buffer = NULL;
-	writer_submit(b->writer, buffer, bundle_answered, a);
-	return 0;
-}
-
-static int open_bundle(struct backup *b, struct error *err)
-{
-	b->bundle_buffer = writer_buffer(b->writer);
-	if (b->bundle_buffer == NULL)
-		return writer_status(b->writer, err);
-	b->bundle = calloc(1, sizeof(*b->bundle));
-	if (b->bundle == NULL) {
-		writer_buffer_drop(b->writer, b->bundle_buffer);
-		b->bundle_buffer = NULL;
-		return error_no_memory(err, "a chunk of small files");
-	}
-	return 0;
-}
-
-/* Bytes that the file will take in a bundle: without its holes. */
-static size_t bundled_size(const struct item *item)
-{
-	size_t sum = 0;
-
-	if (item->runs == NULL)
-		return item->data_len;
-	for (size_t i = 0; i < item->run_count; i++)
-		sum += item->runs[i].len;
-	return sum;
-}
-
-/* Copies a stretch of the file behind the bundle and notes its extent. */
-static int lay_run(struct backup *b, struct item *item, uint64_t off, size_t len, struct error *err)
-{
-	struct writer_buffer *buffer = b->bundle_buffer;
-	int r = item_add_extent(item, len, 0, buffer->len, err);
-
-	memcpy(buffer->data + buffer->len, item->data + off, len);
-	buffer->len += (uint32_t)len;
-	return r;
-}
-
-static int lay_sparse(struct backup *b, struct item *item, struct error *err)
-{
-	uint64_t at = 0;
-	int r = 0;
-
-	for (size_t i = 0; r == 0 && i < item->run_count; i++) {
-		const struct segment_run *run = &item->runs[i];
-		uint64_t off = min_u64(run->off, item->data_len);
-		size_t len = (size_t)min_u64(run->len, item->data_len - off);
-		r = item_add_extent(item, off - at, EXTENT_HOLE, 0, err);
-		if (r == 0 && len > 0)
-			r = lay_run(b, item, off, len, err);
-		at = off + len;
-	}
-	return r == 0 ? item_add_extent(item, item->data_len - at, EXTENT_HOLE, 0, err) : r;
-}
-
-/*
- * Where bundles end depends on what they hold, so that a file that comes or
- * goes disturbs only its own bundle: after the least size a file ends one
- * with a chance that grows with its length.
- */
-static bool ends_bundle(const struct backup *b, const struct item *item)
-{
-	uint64_t draw;
-
-	if (b->bundle_buffer->len < BUNDLE_MIN)
-		return false;
-	memcpy(&draw, item->entry.content.b, sizeof(draw));
-	return draw < (UINT64_MAX / BUNDLE_SPREAD) * (item->data_len + 1) || b->bundle_buffer->len >= BUNDLE_MAX;
-}
-
-static int bundle_item(struct backup *b, struct item *item, struct error *err)
-{
-	size_t size = bundled_size(item);
-	int r = 0;
-
-	if (item->work != WORK_SMALL || item->skip || item->data == NULL || item->data_len == 0)
-		return 0;
-	if (size == 0)
-		return lay_sparse(b, item, err);
-	if (b->bundle != NULL && b->bundle_buffer->len + size > b->bundle_buffer->cap)
-		r = close_bundle(b, err);
-	if (r == 0 && b->bundle == NULL)
-		r = open_bundle(b, err);
-	if (r < 0)
-		return r;
-	static const struct chunk_ref unknown = {0};
-	uint32_t index;
-	r = item_add_ref(item, &unknown, &index, err);
-	if (r == 0)
-		r = item->runs == NULL ? lay_run(b, item, 0, item->data_len, err) : lay_sparse(b, item, err);
-	item->bundle = b->bundle;
-	b->bundle->items++;
-	if (r == 0 && ends_bundle(b, item))
-		r = close_bundle(b, err);
-	return r;
-}
-
-/* The small file's bytes are laid down: its share of the budget is free again. */
-static void bundled(struct backup *b, struct item *item)
-{
-	free(item->data);
-	item->data = NULL;
-	pthread_mutex_lock(&b->lock);
-	b->charged -= item->charged;
-	item->charged = 0;
-	b->to_bundle = item->next;
-	pthread_cond_signal(&b->space);
-	pthread_mutex_unlock(&b->lock);
-}
+enum { POLL_MS = 200, STEP_ITEMS = 64 };
 
 static int finish_content(struct backup *b, struct item *item, struct error *err)
 {
 	if (item->bundle != NULL)
 		item->refs[0] = item->bundle->ref;
-	if (item->work != WORK_LARGE)
-		return 0;
-	int r = stream_fold_content(b, item, err);
-	if (r == 0) {
-		seal_hasher_final(item->hasher, &item->entry.content);
-		item->entry.flags |= ENTRY_HAS_CONTENT_HASH;
-	}
-	return r;
+	return item->work == WORK_LARGE ? stream_hash(b, item, err) : 0;
 }
 
 /* Later links have what the first one has; if that could not be read, neither can they. */
 static int finish_link(struct backup *b, struct item *item, struct error *err)
 {
-	struct link *link = item->link;
-
-	if (link == NULL || !S_ISREG(item->entry.mode))
+	if (item->link == NULL || !S_ISREG(item->entry.mode))
 		return 0;
-	if (!item->link_first) {
-		item->skip = link->content == NULL;
-		return item->skip ? 0 : item_share_content(item, link->content, err);
+	if (item->link_first) {
+		item_seal(item);
+		return item->skip ? 0 : links_keep(b, item, err);
 	}
-	pthread_mutex_lock(&b->lock);
-	bool others = link->refs > 1;
-	pthread_mutex_unlock(&b->lock);
-	if (!others || item->skip)
-		return 0;
-	link->content = item_new();
-	if (link->content == NULL)
-		return error_no_memory(err, "an entry");
-	item_seal(item);
-	int r = item_share_content(link->content, item, err);
-	item_seal(link->content);
-	return r;
+	int r = links_share(b, item, err);
+	if (r != ERR_NOT_FOUND || b->writer == NULL)
+		return r == ERR_NOT_FOUND ? 0 : r;
+	char *path = judge_path(item->key.data, item->key.len);
+	walk_warn(b, path == NULL ? "?" : path, "the file that it is a link of could not be saved");
+	free(path);
+	item->skip = true;
+	return 0;
 }
 
 static void count(struct backup *b, const struct item *item)
@@ -219,22 +60,25 @@ static int build_item(struct backup *b, struct item *item, struct error *err)
 		return r;
 	item_seal(item);
 	count(b, item);
-	return b->builder == NULL ? 0 : tree_builder_add(b->builder, &item->entry, err);
+	if (b->builder == NULL)
+		return 0;
+	r = tree_builder_add(b->builder, &item->entry, err);
+	if (r == 0)
+		return 0;
+	char *path = judge_path(item->key.data, item->key.len);
+	r = error_wrap(err, r, "cannot save '%s'", path == NULL ? "?" : path);
+	free(path);
+	return r;
 }
 
-static void leave_queue(struct backup *b, struct item *item)
-{
-	pthread_mutex_lock(&b->lock);
-	b->head = item->next;
-	if (b->head == NULL)
-		b->tail = NULL;
-	b->item_count--;
-	pthread_cond_signal(&b->space);
-	pthread_mutex_unlock(&b->lock);
-	item_free(b, item);
-}
+enum step_kind { STEP_BUNDLE, STEP_BUILD, STEP_CLOSE, STEP_DONE, STEP_FAILED };
 
-enum step { STEP_BUNDLE, STEP_BUILD, STEP_FLUSH, STEP_DONE, STEP_FAILED };
+/* What the caller's thread does next: with `count` items from `first` on. */
+struct step {
+	enum step_kind kind;
+	struct item *first;
+	size_t count;
+};
 
 static void wait_main_locked(struct backup *b)
 {
@@ -249,60 +93,128 @@ static void wait_main_locked(struct backup *b)
 	pthread_cond_timedwait(&b->main, &b->lock, &until);
 }
 
-/* What the caller's thread can do next; waits until there is something. */
-static enum step next_step(struct backup *b)
+/* How many items in line are read. */
+static size_t count_read_locked(const struct backup *b)
 {
-	enum step step = STEP_FAILED;
+	size_t n = 0;
+
+	for (const struct item *item = b->to_bundle; item != NULL && item->read && n < STEP_ITEMS; item = item->next)
+		n++;
+	return n;
+}
+
+/* Takes the items off the front that are laid down and have all their answers. */
+static size_t take_ready_locked(struct backup *b)
+{
+	size_t n = 0;
+
+	while (b->head != NULL && b->head != b->to_bundle && n < STEP_ITEMS && b->head->chunks == 0 &&
+		(b->head->bundle == NULL || b->head->bundle->settled)) {
+		b->head = b->head->next;
+		n++;
+	}
+	if (b->head == NULL)
+		b->tail = NULL;
+	return n;
+}
+
+static bool find_step_locked(struct backup *b, struct step *ret_step)
+{
+	bool stuck = b->walk_done || b->walker_waits; /* nothing more will come that could fill the bundle */
+
+	*ret_step = (struct step){.kind = STEP_BUNDLE, .first = b->to_bundle, .count = count_read_locked(b)};
+	if (ret_step->count > 0)
+		return true;
+	*ret_step = (struct step){.kind = STEP_BUILD, .first = b->head};
+	ret_step->count = take_ready_locked(b);
+	if (ret_step->count > 0)
+		return true;
+	ret_step->kind = b->walk_done && b->head == NULL ? STEP_DONE : STEP_CLOSE;
+	return ret_step->kind == STEP_DONE || (b->bundle != NULL && b->to_bundle == NULL && stuck);
+}
+
+/* Waits until there is something to do. */
+static struct step next_step(struct backup *b)
+{
+	struct step step = {.kind = STEP_FAILED};
 
 	pthread_mutex_lock(&b->lock);
-	while (b->status == 0) {
-		const struct item *head = b->head;
-		bool stuck = b->walk_done || b->walker_waits; /* nothing more will come that could fill the bundle */
-		if (b->to_bundle != NULL && b->to_bundle->read)
-			step = STEP_BUNDLE;
-		else if (head != NULL && head != b->to_bundle && head->chunks == 0 &&
-			 (head->bundle == NULL || head->bundle->settled))
-			step = STEP_BUILD;
-		else if (b->bundle != NULL && b->to_bundle == NULL && stuck)
-			step = STEP_FLUSH;
-		else if (b->walk_done && head == NULL)
-			step = STEP_DONE;
-		else {
-			wait_main_locked(b);
-			if (b->options->cancel != NULL && *b->options->cancel != 0)
-				break;
-			continue;
-		}
-		break;
+	while (b->status == 0 && !find_step_locked(b, &step)) {
+		wait_main_locked(b);
+		if (b->options->cancel != NULL && *b->options->cancel != 0)
+			break;
 	}
 	pthread_mutex_unlock(&b->lock);
 	return step;
 }
 
-int build_run(struct backup *b, struct error *err)
+/* Lays small files down, in order. The last one's `next` is the walker's to write. */
+static int do_bundle(struct backup *b, const struct step *step, struct error *err)
 {
+	struct item *item = step->first;
+	size_t charged = 0;
 	int r = 0;
 
-	while (r == 0) {
-		enum step step = next_step(b);
-		struct item *item = step == STEP_BUNDLE ? b->to_bundle : b->head;
-		if (step == STEP_DONE)
-			break;
-		if (backup_stopped(b) || step == STEP_FAILED) { /* which also sets the failure */
-			pthread_mutex_lock(&b->lock);
-			r = b->status < 0 ? b->status : ERR_CANCELLED;
-			if (err != NULL)
-				*err = b->failure;
-			pthread_mutex_unlock(&b->lock);
-		} else if (step == STEP_BUNDLE) {
+	for (size_t i = 0;; i++) {
+		if (r == 0)
 			r = bundle_item(b, item, err);
-			bundled(b, item);
-		} else if (step == STEP_BUILD) {
-			r = build_item(b, item, err);
-			leave_queue(b, item);
-		} else {
-			r = close_bundle(b, err);
-		}
+		free(item->data);
+		item->data = NULL;
+		charged += item->charged;
+		if (i + 1 == step->count)
+			break;
+		item = item->next;
 	}
+	queue_bundled(b, item, charged);
 	return r;
+}
+
+/* They are off the queue already: where all is over they are freed here, unbuilt. */
+static int do_build(struct backup *b, const struct step *step, bool stopped, struct error *err)
+{
+	struct item *item = step->first;
+	size_t weight = 0;
+	int r = stopped ? ERR_CANCELLED : 0;
+
+	for (size_t i = 0; i < step->count; i++) {
+		struct item *next = i + 1 < step->count ? item->next : NULL;
+		if (r == 0)
+			r = build_item(b, item, err);
+		weight += item->weight;
+		item_free(b, item);
+		item = next;
+	}
+	queue_leave(b, step->count, weight);
+	return r;
+}
+
+static int stop_reason(struct backup *b, struct error *err)
+{
+	pthread_mutex_lock(&b->lock);
+	int r = b->status < 0 ? b->status : ERR_CANCELLED;
+	if (err != NULL)
+		*err = b->failure;
+	pthread_mutex_unlock(&b->lock);
+	return r;
+}
+
+int build_run(struct backup *b, struct error *err)
+{
+	for (;;) {
+		struct step step = next_step(b);
+		bool stopped = backup_stopped(b);
+		int r = 0;
+		if (step.kind == STEP_BUILD)
+			r = do_build(b, &step, stopped, err);
+		if (stopped || step.kind == STEP_FAILED)
+			return stop_reason(b, err);
+		if (step.kind == STEP_DONE)
+			return 0;
+		if (step.kind == STEP_BUNDLE)
+			r = do_bundle(b, &step, err);
+		else if (step.kind == STEP_CLOSE)
+			r = bundle_close(b, err);
+		if (r < 0)
+			return r;
+	}
 }

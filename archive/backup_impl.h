@@ -4,26 +4,41 @@
 
 /*
  * The inside of a backup run, shared by its files alone:
- *   backup.c         one run: session, parent, pipeline, snapshot, commit
- *   backup_walk.c    the walker: lists sources in key order, compares with the parent's tree
- *   backup_roots.c   what the sources put at the top
- *   backup_queue.c   the queue between the stages
- *   backup_read.c    the readers: open, read, chunk
- *   backup_stream.c  a large file or a pipe on its way into chunks
- *   backup_build.c   bundles of small files, and finished entries into the tree
- *   backup_item.c    one entry on its way, and the links of a file
- *   backup_judge.c   completeness checks
- *   backup_command.c the command whose output is saved
+ *   backup.c          one run: session, parent, pipeline, commit
+ *   backup_snapshot.c the statement of what was saved
+ *   backup_source.c   the walker: sources, or a pipe
+ *   backup_roots.c    the walker: what several sources put at the top
+ *   backup_walk.c     the walker: folders in key order
+ *   backup_plan.c     the walker: one entry, compared with the parent's tree
+ *   backup_queue.c    the queue between the stages
+ *   backup_read.c     the readers: small files, and how a source file is opened
+ *   backup_stream.c   a large file or a pipe on its way into chunks
+ *   backup_fold.c     its list of extents, its hash
+ *   backup_sparse.c   where a file holds data
+ *   backup_bundle.c   small files laid side by side
+ *   backup_build.c    finished entries into the tree
+ *   backup_item.c     one entry on its way
+ *   backup_xattrs.c   extended attributes of the source
+ *   backup_links.c    the links of a file
+ *   backup_judge.c    completeness checks and notes
+ *   backup_dump.c     dumps that are folders
+ *   backup_command.c  the command whose output is saved
  *
- * Stages and threads: one walker appends items in key order; readers take
- * those that need reading; the caller's thread lays small files side by side
- * (in order), and hands finished items to the tree (in order). The walker
- * admits a small file only when its bytes fit the budget; since it admits in order, the
- * oldest item always has what it needs and the queue moves.
+ * Stages and threads: one walker appends items in key order, in batches;
+ * readers take those that need reading; the caller's thread lays small files
+ * side by side (in order), and hands finished items to the tree (in order).
+ *
+ * Memory is bounded by what is in the queue: entries, their bytes, and the
+ * bytes of small files that were admitted. It moves on always: an empty queue
+ * takes whatever comes; the item that the caller's thread waits for may be
+ * read whatever the others weigh; a walker that waits has the open bundle closed.
+ * Nobody waits for a writer's buffer while holding another, except the
+ * caller's thread, which holds the open bundle's, and there are more than one.
  *
  * Lock: b->lock guards the queue, items' `read`, `chunks`, `extents`, `refs`
  * while chunks are outstanding, bundles' `settled`, and the lists of checks
- * and notes. It is never held over I/O.
+ * and notes. It is never held over I/O. `batch` and the table of links are
+ * the walker's, `kept` and the open bundle the caller's thread's.
  */
 
 #include <pthread.h>
@@ -32,6 +47,7 @@
 
 #include "archive/backup.h"
 #include "archive/chunker.h"
+#include "archive/complete.h"
 #include "archive/exclude.h"
 #include "archive/reader.h"
 #include "archive/segment.h"
@@ -43,13 +59,14 @@
 
 enum {
 	BACKUP_ITEMS_MAX = 8192,       /* entries in the queue */
+	BACKUP_QUEUE_BYTES = 16 << 20, /* what they weigh, without the bytes of small files */
 	BACKUP_SMALL_BYTES = 12 << 20, /* bytes of small files read and not laid down yet */
 	BACKUP_FOLDERS_MAX = 512,      /* source folders held open by items */
 	BACKUP_READERS_MAX = 4,
+	QUEUE_READ_MAX = 16,       /* small files that a reader takes at once */
 	BUNDLE_MIN = 512 << 10,    /* a bundle may end from here on */
 	BUNDLE_SPREAD = 512 << 10, /* and ends after about so much more */
 	BUNDLE_MAX = 2 << 20,
-	CHECK_FOLDER_BYTES = 32 << 20, /* largest table of contents of a dump that is a folder */
 };
 
 /* A source folder that items still need open. */
@@ -76,10 +93,23 @@ struct link {
 	struct link *next;
 	dev_t dev;
 	ino_t ino;
-	unsigned refs;     /* items and the map */
-	nlink_t remaining; /* links not met yet */
 	uint64_t group;
-	struct item *content; /* a copy of the first link's, once it is built; NULL: could not be read */
+	nlink_t remaining; /* links that the walker has not met yet */
+	atomic_uint refs;  /* items and the table */
+	uint32_t kept_len; /* bytes of its content in b->kept; 0: there is none */
+	uint64_t kept_at;
+};
+
+struct link_table {
+	struct link **slots;
+	size_t slot_count, count; /* slot_count a power of two */
+};
+
+/* What the first links hold, for those that come later: on disk, so that memory does not grow with links outside. */
+struct kept {
+	int fd; /* -1: none yet */
+	uint64_t written;
+	struct buf tail; /* what follows */
 };
 
 enum work { WORK_NONE, WORK_SMALL, WORK_LARGE };
@@ -97,6 +127,7 @@ struct item {
 	bool skip; /* could not be read: told, left out */
 	bool is_new, is_changed;
 	unsigned chunks; /* handed to the writer, not answered yet */
+	size_t weight;   /* bytes of memory that it counts for in the queue */
 	size_t charged;  /* bytes of the small files' budget */
 	uint8_t *data;   /* WORK_SMALL */
 	size_t data_len;
@@ -109,10 +140,18 @@ struct item {
 	struct chunk_ref *refs;
 	size_t ref_count, ref_cap;
 	struct bundle *bundle;
-	struct seal_hasher *hasher; /* of a large file whose first extents are in pieces already */
+	struct seal_hasher *hasher;   /* of a large file, over the extents that were folded into it */
+	struct extent_writer *folded; /* where those extents went when they became too many to hold */
 	struct item *prior; /* what the parent snapshot held of a changed small file; only its content is used */
 	struct link *link;
 	bool link_first;
+};
+
+/* What the walker has gathered and not handed over yet: to wake a thread costs more than an entry. */
+struct batch {
+	struct item *head, *tail;
+	size_t count, weight, charged;
+	bool reads; /* some need reading */
 };
 
 struct backup {
@@ -124,6 +163,7 @@ struct backup {
 	const struct snapshot *parent; /* borrowed from the session's set; NULL */
 	struct reader *reader;
 	struct writer *writer; /* NULL in a dry run */
+	struct tree_keys keys;
 	struct tree_builder *builder;
 	struct chunker *chunker;
 	struct owners *owners;
@@ -136,21 +176,26 @@ struct backup {
 	pthread_mutex_t lock;
 	pthread_cond_t space, work, main, settled;
 	struct item *head, *tail, *to_bundle, *to_read;
-	size_t item_count, charged;
+	size_t item_count, weight, charged;
 	atomic_uint folders;
 	bool walk_done, walker_waits;
 	int status;
 	struct error failure;
-	struct link **links;
-	size_t link_slots;
+
+	struct batch batch;
+	struct link_table links;
+	struct kept kept;
 
 	struct bundle *bundle; /* being filled, by the caller's thread */
 	struct writer_buffer *bundle_buffer;
 
 	struct snapshot_check *checks;
 	unsigned check_count;
+	size_t check_bytes;
 	char **notes;
 	unsigned note_count;
+	uint64_t notes_dropped;
+	size_t note_bytes;
 	bool bad;     /* a judged check failed, or the command did */
 	bool missing; /* something was left out or changed while it was read */
 };
@@ -161,13 +206,18 @@ void queue_release(struct backup *b);
 /* The run fails: everyone stops. Returns the code. */
 int backup_fail(struct backup *b, int status, const struct error *why);
 bool backup_stopped(struct backup *b);
-/* Appends, waiting for room. ERR_CANCELLED when the run has stopped; the item is freed then. */
+/* Appends, now or with the next ones; waits for room. ERR_CANCELLED when the run has stopped; the item is freed then. */
 int queue_put(struct backup *b, struct item *item);
+/* The walker is through. */
 void queue_end(struct backup *b);
-/* The next item to read; NULL when there will be none. */
-struct item *queue_take_read(struct backup *b);
-/* The reader is through with it (chunks may be outstanding). */
-void queue_read_done(struct backup *b, struct item *item);
+/* The next items to read, a large one alone; 0 when there will be none. Waits. */
+size_t queue_take_read(struct backup *b, struct item *items[static QUEUE_READ_MAX]);
+/* The reader is through with them (chunks may be outstanding). */
+void queue_read_done(struct backup *b, struct item *const *items, size_t count);
+/* `count` items of that weight, which were taken off the front, are built and freed: there is room. */
+void queue_leave(struct backup *b, size_t count, size_t weight);
+/* The next `count` items, from `first` to `last`, are laid down: their share of the budget is free. */
+void queue_bundled(struct backup *b, struct item *last, size_t charged);
 
 /* ---- backup_item.c ---- */
 struct item *item_new(void);
@@ -176,8 +226,10 @@ void item_free(struct backup *b, struct item *item);
 void item_set_stat(struct backup *b, struct item *item, const struct stat *st);
 /* Takes content (extents or pieces, refs, xattrs, hash) over from an entry of an earlier tree, by copy. */
 int item_copy_content(struct item *item, const struct entry *from, struct error *err);
-/* The same from another item. */
-int item_share_content(struct item *item, const struct item *from, struct error *err);
+/* Its extents and pieces alone. */
+int item_copy_extents(struct item *item, const struct entry *from, struct error *err);
+/* Forgets all that, as if nothing had been taken over. */
+void item_drop_content(struct item *item);
 /* Both under b->lock where chunks may be outstanding. */
 int item_add_extent(struct item *item, uint64_t length, uint32_t ref, uint32_t offset, struct error *err);
 int item_add_ref(struct item *item, const struct chunk_ref *ref, uint32_t *ret_index, struct error *err);
@@ -185,46 +237,84 @@ int item_add_ref(struct item *item, const struct chunk_ref *ref, uint32_t *ret_i
 void item_seal(struct item *item);
 /* No ref lies in a pack that a prune has condemned. */
 bool item_refs_allowed(const struct backup *b, const struct item *item);
-/* Reads all xattrs of `path` (follow: of what fd is; fd -1: of the name in the folder, not following). */
-int item_read_xattrs(struct item *item, int fd, const char *proc_path, struct error *err);
+/* Bytes of memory that it takes, without `data`. */
+size_t item_weight(const struct item *item);
+/* Takes fd over, also where it fails. NULL without memory. */
 struct folder *folder_new(struct backup *b, int fd, const char *path);
 struct folder *folder_ref(struct folder *f);
 void folder_unref(struct backup *b, struct folder *f); /* NULL is a no-op */
+
+/* ---- backup_xattrs.c ---- */
+/* Reads all xattrs of what `fd` is; with fd -1 of `path`, not following a link. */
+int item_read_xattrs(struct item *item, int fd, const char *path, struct error *err);
+
+/* ---- backup_links.c ---- */
 int links_init(struct backup *b, struct error *err);
 void links_release(struct backup *b);
-/* The walker met a file with several links. Fills item->link. */
+/* The walker met a file with several links. Fills item->link, and link_first for the first of them. */
 int links_meet(struct backup *b, struct item *item, const struct stat *st, uint64_t prior_group, struct error *err);
-void link_unref(struct backup *b, struct link *link);
+/* The first link is whole (and sealed, see item_seal()): keeps its content for those to come. Does nothing for none. */
+int links_keep(struct backup *b, const struct item *item, struct error *err);
+/* Gives a later link the content of the first. ERR_NOT_FOUND: there is none. */
+int links_share(struct backup *b, struct item *item, struct error *err);
+void link_unref(struct link *link);
 
 /* ---- backup_walk.c, backup_roots.c (walk.h) ---- */
 void *walk_main(void *backup);
 /* Tells of something that is left out or not as it should be: a note, the caller's warning, state incomplete. */
 void walk_warn(struct backup *b, const char *path, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
-/* ---- backup_read.c, backup_stream.c ---- */
+/* ---- backup_read.c, backup_stream.c, backup_sparse.c ---- */
 void *read_main(void *backup);
-struct complete;
 /* Reads fd to its end (or `size` bytes, UINT64_MAX: to the end) into chunks of the item. */
 int stream_read(struct backup *b, struct item *item, int fd, const char *path, uint64_t size, bool sparse,
 	struct complete *judge, uint64_t *ret_size, struct error *err);
+/* The next island at or behind `at`: [*ret_begin, *ret_end), both `size` when none is left. Where there are no maps all is data. */
+void sparse_next(int fd, uint64_t at, uint64_t size, uint64_t *ret_begin, uint64_t *ret_end);
+/* Notes where a small file, whose bytes are read, holds data. Nothing where that is everywhere, or its holes are none. */
+int sparse_find(struct item *item, int fd, struct error *err);
 
-/* Adds what stands in extents to the running hash of a large file: of each extent length, offset and chunk. */
-int stream_fold_content(struct backup *b, struct item *item, struct error *err);
+/* ---- backup_fold.c ---- */
+/* Waits until every chunk of the item is answered. */
+void stream_settle(struct backup *b, struct item *item);
+/* Of a file of very many chunks: the extents so far go to pieces of the tree, so that memory does not grow with it. */
+int stream_fold(struct backup *b, struct item *item, struct error *err);
+/* The pieces that it was folded into become what the item holds. */
+int stream_unfold(struct item *item, struct error *err);
+/* No chunk is outstanding: completes the content hash of a large file. */
+int stream_hash(struct backup *b, struct item *item, struct error *err);
 
-/* ---- backup_build.c ---- */
+/* ---- backup_bundle.c, backup_build.c ---- */
+/* The item is next in line: if it is a small file its bytes join the open bundle. */
+int bundle_item(struct backup *b, struct item *item, struct error *err);
+/* Ends the open bundle; its items wait for the answer. */
+int bundle_close(struct backup *b, struct error *err);
+void bundle_unref(struct backup *b, struct bundle *bundle);
 /* Runs until the queue is over or the run has failed. */
 int build_run(struct backup *b, struct error *err);
 
+/* ---- backup_snapshot.c ---- */
+/* Finishes the tree and the writer; the statement, all but what its commit adds. */
+int make_snapshot(struct backup *b, struct snapshot **ret_snapshot, struct error *err);
+
 /* ---- backup_judge.c ---- */
 int judge_begin(struct backup *b, const struct item *item, struct complete **ret_judge, struct error *err);
-/* Takes the verdict and frees the judge. */
-void judge_end(struct backup *b, const struct item *item, struct complete *judge);
+/* Takes the verdict, if all of the file went by, and frees the judge. NULL is a no-op. */
+void judge_end(struct backup *b, const struct item *item, struct complete *judge, bool whole);
 /* A verdict carried over from the parent for a file that did not change. */
 void judge_unchanged(struct backup *b, const struct item *item);
+void judge_verdict(struct backup *b, const char *path, bool top, enum complete_verdict verdict, const char *kind,
+	const char *reason);
+/* The entry's path in the dataset, as text that a note may hold. Caller frees; NULL without memory. */
+char *judge_path(const uint8_t *key, size_t len);
+/* The notes for the snapshot are through: says how many were left out. */
+void backup_notes_end(struct backup *b);
+void backup_note(struct backup *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
+
+/* ---- backup_dump.c ---- */
 struct dirlist;
 /* Judges a folder written by pg_dump -Fd; rewinds the list. */
 void judge_folder(struct backup *b, struct folder *folder, const struct buf *prefix, struct dirlist *list);
-void backup_note(struct backup *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- backup_command.c ---- */
 struct command;

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
 #include "archive/backup_impl.h"
 
-enum { XATTR_LIST_BYTES = 64 << 10, XATTR_VALUE_MAX = 64 << 10 };
+/* How far back a ref is looked for among an item's own: neighbours share them. */
+enum { LOOK_BACK = 8 };
 
 struct item *item_new(void)
 {
@@ -36,13 +35,23 @@ void item_free(struct backup *b, struct item *item)
 	free(item->extents);
 	free(item->pieces);
 	free(item->refs);
-	if (item->bundle != NULL && --item->bundle->items == 0 && item->bundle != b->bundle)
-		free(item->bundle);
+	if (item->bundle != NULL)
+		bundle_unref(b, item->bundle);
 	seal_hasher_free(item->hasher);
+	extent_writer_free(item->folded);
 	item_free(b, item->prior);
 	if (item->link != NULL)
-		link_unref(b, item->link);
+		link_unref(item->link);
 	free(item);
+}
+
+size_t item_weight(const struct item *item)
+{
+	size_t sum = sizeof(*item) + item->key.cap + item->target.cap + item->xattrs.cap;
+
+	sum += item->run_count * sizeof(*item->runs) + item->extent_cap * sizeof(*item->extents);
+	sum += item->piece_count * sizeof(*item->pieces) + item->ref_cap * sizeof(*item->refs);
+	return item->prior == NULL ? sum : sum + item_weight(item->prior);
 }
 
 void item_set_stat(struct backup *b, struct item *item, const struct stat *st)
@@ -97,10 +106,12 @@ int item_add_ref(struct item *item, const struct chunk_ref *ref, uint32_t *ret_i
 	return 0;
 }
 
-/* The item's own index for a ref of another table. Neighbours share refs, so the search begins at the end. */
+/* The item's own index for a ref of another table. */
 static int own_ref(struct item *item, const struct chunk_ref *ref, uint32_t *ret_index, struct error *err)
 {
-	for (size_t i = item->ref_count; i-- > 0;) {
+	size_t stop = item->ref_count > LOOK_BACK ? item->ref_count - LOOK_BACK : 0;
+
+	for (size_t i = item->ref_count; i-- > stop;) {
 		if (id_equal(&item->refs[i].id, &ref->id)) {
 			*ret_index = (uint32_t)i;
 			return 0;
@@ -127,7 +138,7 @@ static int copy_pieces(struct item *item, const struct entry *from, struct error
 	return r;
 }
 
-int item_copy_content(struct item *item, const struct entry *from, struct error *err)
+int item_copy_extents(struct item *item, const struct entry *from, struct error *err)
 {
 	int r = copy_pieces(item, from, err);
 
@@ -139,6 +150,13 @@ int item_copy_content(struct item *item, const struct entry *from, struct error 
 		if (r == 0)
 			r = item_add_extent(item, x->length, ref, x->offset, err);
 	}
+	return r;
+}
+
+int item_copy_content(struct item *item, const struct entry *from, struct error *err)
+{
+	int r = item_copy_extents(item, from, err);
+
 	if (r == 0 && from->xattr_ref != EXTENT_HOLE)
 		r = own_ref(item, &from->refs[from->xattr_ref], &item->entry.xattr_ref, err);
 	buf_clear(&item->xattrs);
@@ -150,14 +168,14 @@ int item_copy_content(struct item *item, const struct entry *from, struct error 
 	return r;
 }
 
-int item_share_content(struct item *item, const struct item *from, struct error *err)
+void item_drop_content(struct item *item)
 {
-	int r = item_copy_content(item, &from->entry, err);
-
-	item->entry.size = from->entry.size;
-	item->entry.disk_bytes = from->entry.disk_bytes;
-	item->entry.flags = from->entry.flags;
-	return r;
+	free(item->pieces);
+	item->pieces = NULL;
+	item->extent_count = item->piece_count = item->ref_count = 0;
+	item->entry.xattr_ref = EXTENT_HOLE;
+	item->entry.flags &= ~(unsigned)ENTRY_HAS_CONTENT_HASH;
+	buf_clear(&item->xattrs);
 }
 
 void item_seal(struct item *item)
@@ -189,89 +207,13 @@ bool item_refs_allowed(const struct backup *b, const struct item *item)
 	return true;
 }
 
-static ssize_t list_xattrs(int fd, const char *path, char *dst, size_t cap)
-{
-	return fd >= 0 ? flistxattr(fd, dst, cap) : llistxattr(path, dst, cap);
-}
-
-static ssize_t get_xattr(int fd, const char *path, const char *name, void *dst, size_t cap)
-{
-	return fd >= 0 ? fgetxattr(fd, name, dst, cap) : lgetxattr(path, name, dst, cap);
-}
-
-static int compare_names(const void *a, const void *b)
-{
-	return strcmp(*(char *const *)a, *(char *const *)b);
-}
-
-/* The names in `list` (each ended by NUL), in order. Caller frees. */
-static char **sort_names(char *list, size_t len, size_t *ret_count)
-{
-	size_t count = 0;
-	char **names = calloc(len / 2 + 1, sizeof(char *));
-
-	for (char *p = list; names != NULL && p < list + len; p += strlen(p) + 1)
-		names[count++] = p;
-	if (names != NULL)
-		qsort(names, count, sizeof(char *), compare_names);
-	*ret_count = count;
-	return names;
-}
-
-int item_read_xattrs(struct item *item, int fd, const char *path, struct error *err)
-{
-	char list[4096], *heap = NULL, *at = list, value_small[1024], *value = value_small;
-	ssize_t len = list_xattrs(fd, path, list, sizeof(list));
-	int r = 0;
-
-	buf_clear(&item->xattrs);
-	if (len < 0 && errno == ERANGE) {
-		heap = malloc(XATTR_LIST_BYTES);
-		at = heap;
-		len = heap == NULL ? -1 : list_xattrs(fd, path, heap, XATTR_LIST_BYTES);
-	}
-	if (len <= 0) {
-		free(heap);
-		if (len < 0 && errno != ENOTSUP && errno != ENOSYS)
-			return error_set_errno(err, errno, "cannot list the extended attributes");
-		return 0;
-	}
-	size_t count = 0, cap = sizeof(value_small);
-	char **names = sort_names(at, (size_t)len, &count);
-	if (names == NULL)
-		r = error_no_memory(err, "extended attributes");
-	for (size_t i = 0; r == 0 && i < count; i++) {
-		ssize_t n = get_xattr(fd, path, names[i], value, cap);
-		if (n < 0 && errno == ERANGE && cap < XATTR_VALUE_MAX) {
-			char *big = malloc(XATTR_VALUE_MAX);
-			if (big == NULL) {
-				r = error_no_memory(err, "extended attributes");
-				break;
-			}
-			value = big;
-			cap = XATTR_VALUE_MAX;
-			n = get_xattr(fd, path, names[i], value, cap);
-		}
-		if (n >= 0)
-			xattr_put(&item->xattrs, names[i], value, (size_t)n);
-		else if (errno != ENODATA && errno != ENOTSUP)
-			r = error_set_errno(err, errno, "cannot read the extended attribute '%s'", names[i]);
-	}
-	if (r == 0 && (buf_failed(&item->xattrs) || item->xattrs.len > ENTRY_XATTR_MAX))
-		r = error_set(err, ERR_USAGE, "its extended attributes are too large");
-	if (value != value_small)
-		free(value);
-	free(names);
-	free(heap);
-	return r;
-}
-
 struct folder *folder_new(struct backup *b, int fd, const char *path)
 {
 	struct folder *f = calloc(1, sizeof(*f));
 	char *copy = strdup(path);
 
 	if (f == NULL || copy == NULL) {
+		close(fd);
 		free(f);
 		free(copy);
 		return NULL;

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include "archive/backup_impl.h"
-#include "archive/complete.h"
 #include "archive/walk.h"
 #include "base/fileio.h"
 
@@ -39,66 +38,35 @@ static bool moved(const struct stat *a, const struct stat *b)
 	       a->st_ctim.tv_nsec != b->st_ctim.tv_nsec;
 }
 
-static int add_run(struct item *item, uint64_t off, uint64_t len, struct error *err)
-{
-	struct segment_run *bigger = reallocarray(item->runs, item->run_count + 1, sizeof(*bigger));
-
-	if (bigger == NULL)
-		return error_no_memory(err, "a sparse file's map");
-	item->runs = bigger;
-	item->runs[item->run_count++] = (struct segment_run){.off = off, .len = len};
-	return 0;
-}
-
-/* Where a small sparse file holds data. Its holes stay holes. */
-static int find_runs(struct item *item, int fd, uint64_t size, struct error *err)
-{
-	int r = 0;
-	off_t at = 0;
-
-	while (r == 0 && (uint64_t)at < size) {
-		off_t data = lseek(fd, at, SEEK_DATA);
-		if (data < 0 && errno == ENXIO)
-			break;
-		off_t hole = data < 0 ? -1 : lseek(fd, data, SEEK_HOLE);
-		if (data < 0 || hole < 0)
-			return 0; /* no maps here: taken as data throughout */
-		uint64_t end = min_u64((uint64_t)hole, size);
-		if ((uint64_t)data < end)
-			r = add_run(item, (uint64_t)data, end - (uint64_t)data, err);
-		at = hole;
-	}
-	if (r == 0 && item->run_count == 0)
-		r = add_run(item, size, 0, err); /* a hole from end to end */
-	return r;
-}
-
 /* One reading of a small file. *ret_moved: it changed under the reader. */
 static int read_small_once(
-	struct item *item, int fd, const char *path, struct stat *ret_st, bool *ret_moved, struct error *err)
+	struct item *item, int fd, const char *path, struct stat *st, bool *ret_moved, struct error *err)
 {
-	struct stat after;
+	struct stat before = *st;
+	size_t size = (size_t)before.st_size, got = 0;
 
-	if (fstat(fd, ret_st) < 0)
-		return error_set_errno(err, errno, "cannot look at it");
-	size_t size = (size_t)ret_st->st_size, got = 0;
 	free(item->data);
-	free(item->runs);
-	item->runs = NULL;
-	item->run_count = 0;
-	item->data = malloc(size + 1);
+	item->data_len = 0;
+	item->data = malloc(size + 1); /* one more, so that an empty file has some too */
 	if (item->data == NULL)
 		return error_no_memory(err, "a small file");
-	int r = 0;
-	if ((uint64_t)ret_st->st_blocks * 512 < (uint64_t)size)
-		r = find_runs(item, fd, size, err);
-	if (r == 0)
-		r = fileio_pread(fd, path, item->data, size + 1, 0, &got, err);
+	int r = fileio_pread(fd, path, item->data, size, 0, &got, err);
+	item->data_len = got;
+	if (r == 0 && (uint64_t)before.st_blocks * 512 < size)
+		r = sparse_find(item, fd, err);
 	if (r < 0)
 		return r;
-	*ret_moved = got != size || fstat(fd, &after) < 0 || moved(ret_st, &after);
-	item->data_len = got > size ? size : got;
+	if (fstat(fd, st) < 0)
+		return error_set_errno(err, errno, "cannot look at it");
+	*ret_moved = got != size || moved(&before, st);
 	return 0;
+}
+
+/* It is kept as it was read, told, and read again by the next backup. */
+static void tell_changed(struct backup *b, struct item *item, const char *path)
+{
+	item->entry.flags |= ENTRY_CHANGED_WHILE_READ;
+	walk_warn(b, path, "changed while it was read");
 }
 
 static void hash_small(struct backup *b, struct item *item)
@@ -153,62 +121,72 @@ static int judge_small(struct backup *b, struct item *item, struct error *err)
 	struct complete *judge = NULL;
 	int r = judge_begin(b, item, &judge, err);
 
-	if (judge != NULL) {
+	if (r == 0)
 		complete_feed(judge, item->data, item->data_len);
-		judge_end(b, item, judge);
-	}
+	judge_end(b, item, judge, r == 0);
 	return r;
 }
 
-static int read_small(struct backup *b, struct item *item, int fd, const char *path, struct error *err)
+static bool is_small(const struct backup *b, const struct stat *st)
 {
-	struct stat st;
+	return (uint64_t)st->st_size < b->repo->config.small_file;
+}
+
+/* `st` was taken from fd. *ret_grown: it is no small file any more, and nothing was done. */
+static int read_small(struct backup *b, struct item *item, int fd, const char *path, struct stat *st, bool *ret_grown,
+	struct error *err)
+{
+	struct stat read_as = *st;
 	bool is_moved = true;
 	int r = 0;
 
-	for (int i = 0; r == 0 && is_moved && i < SMALL_TRIES; i++)
-		r = read_small_once(item, fd, path, &st, &is_moved, err);
+	for (int i = 0; r == 0 && is_moved && i < SMALL_TRIES; i++) {
+		*ret_grown = !is_small(b, st);
+		if (*ret_grown)
+			return 0;
+		read_as = *st;
+		r = read_small_once(item, fd, path, st, &is_moved, err);
+	}
 	if (r < 0)
 		return r;
-	item_set_stat(b, item, &st);
+	item_set_stat(b, item, &read_as);
 	item->entry.size = item->data_len;
-	if (is_moved) {
-		item->entry.flags |= ENTRY_CHANGED_WHILE_READ;
-		walk_warn(b, path, "changed while it was read");
-	}
+	if (is_moved)
+		tell_changed(b, item, path);
 	hash_small(b, item);
 	r = judge_small(b, item, err);
 	return r < 0 ? r : reuse_prior(b, item, err);
 }
 
-static int read_large(struct backup *b, struct item *item, int fd, const char *path, struct stat *st, struct error *err)
+static int read_large(
+	struct backup *b, struct item *item, int fd, const char *path, const struct stat *st, struct error *err)
 {
 	struct complete *judge = NULL;
 	struct stat after;
 	uint64_t size = 0;
 	int r = judge_begin(b, item, &judge, err);
 
+	item->work = WORK_LARGE; /* also where it was small when it was listed */
+	free(item->data);
+	item->data = NULL;
 	posix_fadvise(fd, 0, 0, POSIX_FADV_SEQUENTIAL);
 	item_set_stat(b, item, st);
 	if (r == 0)
 		r = stream_read(b, item, fd, path, (uint64_t)st->st_size,
 			(uint64_t)st->st_blocks * 512 < (uint64_t)st->st_size, judge, &size, err);
-	if (judge != NULL)
-		judge_end(b, item, judge);
+	judge_end(b, item, judge, r == 0);
 	if (r < 0)
 		return r;
 	item->entry.size = size;
-	if (fstat(fd, &after) < 0 || size != (uint64_t)st->st_size || moved(st, &after)) {
-		item->entry.flags |= ENTRY_CHANGED_WHILE_READ;
-		walk_warn(b, path, "changed while it was read");
-	}
+	if (fstat(fd, &after) < 0 || size != (uint64_t)st->st_size || moved(st, &after))
+		tell_changed(b, item, path);
 	return 0;
 }
 
 static int read_file(struct backup *b, struct item *item, const char *path, struct error *err)
 {
-	struct stat st;
-	int fd = open_source(item, err), r;
+	struct stat st = {0};
+	int fd = open_source(item, err), r = 0;
 
 	if (fd < 0)
 		return fd;
@@ -216,12 +194,13 @@ static int read_file(struct backup *b, struct item *item, const char *path, stru
 		r = error_set_errno(err, errno, "cannot look at it");
 	else if (!S_ISREG(st.st_mode))
 		r = error_set(err, ERR_IO, "is no regular file any more");
-	else
+	if (r == 0)
 		r = item_read_xattrs(item, fd, NULL, err);
-	if (r == 0) {
-		bool small = (uint64_t)st.st_size < b->repo->config.small_file && item->work == WORK_SMALL;
-		r = small ? read_small(b, item, fd, path, err) : read_large(b, item, fd, path, &st, err);
-	}
+	bool large = item->work == WORK_LARGE || !is_small(b, &st);
+	if (r == 0 && !large)
+		r = read_small(b, item, fd, path, &st, &large, err);
+	if (r == 0 && large)
+		r = read_large(b, item, fd, path, &st, err);
 	close(fd);
 	return r;
 }
@@ -234,8 +213,7 @@ static int read_pipe(struct backup *b, struct item *item, struct error *err)
 
 	if (r == 0)
 		r = stream_read(b, item, item->stream_fd, item->name, UINT64_MAX, false, judge, &size, err);
-	if (judge != NULL)
-		judge_end(b, item, judge);
+	judge_end(b, item, judge, r == 0);
 	item->entry.size = item->entry.disk_bytes = size;
 	return r;
 }
@@ -263,12 +241,13 @@ static void read_item(struct backup *b, struct item *item)
 void *read_main(void *backup)
 {
 	struct backup *b = backup;
-	struct item *item;
+	struct item *items[QUEUE_READ_MAX];
+	size_t count;
 
-	while ((item = queue_take_read(b)) != NULL) {
-		if (!backup_stopped(b))
-			read_item(b, item);
-		queue_read_done(b, item);
+	while ((count = queue_take_read(b, items)) > 0) {
+		for (size_t i = 0; i < count && !backup_stopped(b); i++)
+			read_item(b, items[i]);
+		queue_read_done(b, items, count);
 	}
 	return NULL;
 }

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
 #include <fcntl.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +9,7 @@
 #include "archive/backup_impl.h"
 #include "archive/dirlist.h"
 #include "archive/walk.h"
-#include "base/fileio.h"
 #include "base/hex.h"
-
-/* A file touched this shortly before the parent was taken may have changed again within the clock's grain. */
-#define RACY_WINDOW (2 * CLOCK_SECOND)
-enum { CURSOR_STEPS = 16 };
 
 void walk_warn(struct backup *b, const char *path, const char *fmt, ...)
 {
@@ -36,185 +30,48 @@ void walk_warn(struct backup *b, const char *path, const char *fmt, ...)
 	free(shown);
 }
 
-/* Moves the parent's cursor to the key; its entry when it holds one. */
-static const struct entry *prior_of(struct walk *w, const struct buf *key)
+size_t walk_path_push(struct walk_path *p, const char *name)
 {
-	struct error err = ERROR_INIT;
+	size_t mark = p->len, n = strlen(name);
+	bool slash = p->len > 0 && p->text[p->len - 1] != '/';
 
-	if (w->cursor == NULL)
-		return NULL;
-	for (int steps = 0;; steps++) {
-		const struct entry *e = tree_cursor_entry(w->cursor);
-		if (e == NULL)
-			return NULL;
-		size_t n = e->key_len < key->len ? e->key_len : key->len;
-		int c = memcmp(e->key, key->data, n);
-		if (c == 0)
-			c = e->key_len < key->len ? -1 : e->key_len > key->len;
-		if (c == 0)
-			return e;
-		if (c > 0)
-			return NULL;
-		int r = steps < CURSOR_STEPS ? tree_cursor_next(w->cursor, &err)
-					     : tree_cursor_seek(w->cursor, key->data, key->len, &err);
-		if (r < 0 && r != ERR_NOT_FOUND) { /* a damaged parent costs speed, nothing else */
-			log_warn(w->b->repo->log, "previous snapshot: %s; reading everything", error_text(&err));
-			tree_cursor_free(w->cursor);
-			w->cursor = NULL;
-			return NULL;
-		}
-		error_clear(&err);
+	if (p->len + n + 2 > p->cap) {
+		size_t cap = (p->len + n + 2) * 2;
+		char *bigger = realloc(p->text, cap);
+		if (bigger == NULL)
+			return mark;
+		p->text = bigger;
+		p->cap = cap;
 	}
+	if (slash)
+		p->text[p->len++] = '/';
+	memcpy(p->text + p->len, name, n + 1);
+	p->len += n;
+	return mark;
 }
 
-static bool same_time(const struct entry_time *a, const struct timespec *b)
+void walk_path_pop(struct walk_path *p, size_t mark)
 {
-	return a->sec == b->tv_sec && a->nsec == (uint32_t)b->tv_nsec;
+	p->len = mark;
+	if (p->text != NULL)
+		p->text[mark] = '\0';
 }
 
-static bool settled_before(const struct timespec *t, int64_t moment)
+int walk_path_set(struct walk_path *p, const char *text, struct error *err)
 {
-	return t->tv_sec < (moment - RACY_WINDOW) / CLOCK_SECOND;
+	p->len = 0;
+	walk_path_push(p, text);
+	if (p->len != strlen(text) || p->text == NULL)
+		return error_no_memory(err, "a path");
+	p->root = p->len;
+	return 0;
 }
 
-/* Size, mtime, ctime and inode as before, and not touched around the time of the parent. */
-static bool unchanged(const struct walk *w, const struct entry *prior, const struct stat *st)
+const char *walk_path_relative(const struct walk_path *p)
 {
-	if (prior == NULL)
-		return false;
-	int64_t taken = w->b->parent->started;
-	return prior->mode == st->st_mode && prior->inode == st->st_ino &&
-	       (!S_ISREG(st->st_mode) || prior->size == (uint64_t)st->st_size) &&
-	       same_time(&prior->mtime, &st->st_mtim) && same_time(&prior->ctime, &st->st_ctim) &&
-	       (prior->flags & ENTRY_CHANGED_WHILE_READ) == 0 && settled_before(&st->st_mtim, taken) &&
-	       settled_before(&st->st_ctim, taken);
-}
+	const char *rest = p->text + (p->root <= p->len ? p->root : p->len);
 
-/* Keeps of the parent's entry what a reader may find to be the same: the content of a small file. */
-static int keep_prior(struct item *item, const struct entry *prior, struct error *err)
-{
-	if (prior == NULL || !S_ISREG(prior->mode) || (prior->flags & ENTRY_HAS_CONTENT_HASH) == 0 ||
-		prior->piece_count > 0 || prior->extent_count > 4)
-		return 0;
-	item->prior = item_new();
-	if (item->prior == NULL)
-		return error_no_memory(err, "an entry");
-	item->prior->entry.size = prior->size;
-	int r = item_copy_content(item->prior, prior, err);
-	item_seal(item->prior);
-	return r;
-}
-
-static int plan_file(struct walk *w, struct item *item, const struct entry *prior, const struct stat *st,
-	struct folder *folder, const char *name, struct error *err)
-{
-	struct backup *b = w->b;
-
-	item->top = w->top;
-	if (st->st_nlink > 1) {
-		uint64_t group = prior != NULL && prior->inode == st->st_ino ? prior->link_group : 0;
-		int r = links_meet(b, item, st, group, err);
-		if (r < 0 || !item->link_first)
-			return r;
-	}
-	if (unchanged(w, prior, st)) {
-		int r = item_copy_content(item, prior, err);
-		if (r < 0 || item_refs_allowed(b, item)) {
-			judge_unchanged(b, item);
-			return r;
-		}
-		item->extent_count = item->piece_count = item->ref_count = 0;
-		item->entry.xattr_ref = EXTENT_HOLE;
-	}
-	item->is_new = prior == NULL;
-	item->is_changed = prior != NULL;
-	if (b->writer == NULL)
-		return 0;
-	bool small = (uint64_t)st->st_size < b->repo->config.small_file;
-	item->work = small ? WORK_SMALL : WORK_LARGE;
-	item->charged = small ? (size_t)st->st_size : 0;
-	item->read = false;
-	item->folder = folder_ref(folder);
-	item->name = strdup(name);
-	return item->name == NULL ? error_no_memory(err, "an entry") : keep_prior(item, prior, err);
-}
-
-static int plan_link_target(struct item *item, struct folder *folder, const char *name, struct error *err)
-{
-	char target[PATH_MAX];
-	ssize_t n = readlinkat(folder->fd, name, target, sizeof(target));
-
-	if (n < 0)
-		return error_set_errno(err, errno, "cannot read the link");
-	buf_put(&item->target, target, (size_t)n);
-	item->entry.size = (uint64_t)n;
-	return buf_failed(&item->target) ? error_no_memory(err, "a link's target") : 0;
-}
-
-/* Folders, links and special files: everything is known without opening them. */
-static int plan_other(struct walk *w, struct item *item, const struct entry *prior, const struct stat *st,
-	struct folder *folder, const char *name, struct error *err)
-{
-	char proc[64 + NAME_MAX];
-	int r = 0;
-
-	if (st->st_nlink > 1 && !S_ISDIR(st->st_mode)) {
-		uint64_t group = prior != NULL && prior->inode == st->st_ino ? prior->link_group : 0;
-		r = links_meet(w->b, item, st, group, err);
-	}
-	if (r == 0 && S_ISLNK(st->st_mode))
-		r = plan_link_target(item, folder, name, err);
-	if (r < 0)
-		return r;
-	if (unchanged(w, prior, st)) {
-		r = item_copy_content(item, prior, err);
-		if (r < 0 || item_refs_allowed(w->b, item))
-			return r;
-		item->ref_count = 0;
-		item->entry.xattr_ref = EXTENT_HOLE;
-	}
-	item->is_new = prior == NULL;
-	item->is_changed = prior != NULL;
-	snprintf(proc, sizeof(proc), "/proc/self/fd/%d/%s", folder->fd, name);
-	return item_read_xattrs(item, -1, proc, err);
-}
-
-/* One entry into the queue. What cannot be saved is told and left out; only what ends the run is returned. */
-static int emit(struct walk *w, struct folder *folder, const struct buf *prefix, const char *name,
-	const struct stat *st, struct error *err)
-{
-	struct backup *b = w->b;
-	struct error why = ERROR_INIT;
-	struct item *item = item_new();
-
-	if (item == NULL)
-		return error_no_memory(err, "an entry");
-	entry_key_put(&item->key, prefix->data, prefix->len, name, strlen(name));
-	if (buf_failed(&item->key)) {
-		item_free(b, item);
-		return error_no_memory(err, "an entry");
-	}
-	if (item->key.len > ENTRY_KEY_MAX) {
-		walk_warn(b, w->path.text, "its path is too long (%d bytes at most)", ENTRY_KEY_MAX);
-		item_free(b, item);
-		return 0;
-	}
-	const struct entry *prior = prior_of(w, &item->key);
-	item_set_stat(b, item, st);
-	int r = S_ISREG(st->st_mode) ? plan_file(w, item, prior, st, folder, name, &why)
-				     : plan_other(w, item, prior, st, folder, name, &why);
-	if (r == ERR_NO_MEMORY) {
-		item_free(b, item);
-		if (err != NULL)
-			*err = why;
-		return r;
-	}
-	if (r < 0) {
-		walk_warn(b, w->path.text, "%s", error_text(&why));
-		item_free(b, item);
-		return 0;
-	}
-	return queue_put(b, item);
+	return *rest == '/' ? rest + 1 : rest;
 }
 
 static bool skipped_place(const struct walk *w, const struct stat *st)
@@ -241,6 +98,22 @@ static bool enter(const struct walk *w, const struct stat *st, dev_t dev)
 	return !skipped_place(w, st) && !skipped_path(w);
 }
 
+/* What stands at the path cannot be looked at. A mount that died may be among those to skip. */
+static void tell_unseen(const struct walk *w, int why)
+{
+	if (!skipped_path(w))
+		walk_warn(w->b, w->path.text, "%s", why == ENOENT ? "vanished while it was read" : strerror(why));
+}
+
+void walk_unseen(struct walk *w, const struct dirlist_entry *d)
+{
+	size_t mark = walk_path_push(&w->path, d->name);
+
+	if (!exclude_match(w->b->exclude, walk_path_relative(&w->path), S_ISDIR(d->st.st_mode)))
+		tell_unseen(w, d->stat_errno);
+	walk_path_pop(&w->path, mark);
+}
+
 /* A listed name: told, excluded, or into the queue. *ret_enter: it is a folder to walk. */
 static int visit(struct walk *w, struct folder *folder, const struct buf *prefix, const struct dirlist_entry *d,
 	dev_t dev, bool *ret_enter, struct error *err)
@@ -252,13 +125,11 @@ static int visit(struct walk *w, struct folder *folder, const struct buf *prefix
 	if (exclude_match(w->b->exclude, walk_path_relative(&w->path), S_ISDIR(d->st.st_mode)))
 		goto out;
 	if (d->stat_errno != 0) {
-		if (!skipped_path(w))
-			walk_warn(w->b, w->path.text, "%s",
-				d->stat_errno == ENOENT ? "vanished while it was read" : strerror(d->stat_errno));
+		tell_unseen(w, d->stat_errno);
 		goto out;
 	}
 	*ret_enter = S_ISDIR(d->st.st_mode) && enter(w, &d->st, dev);
-	r = emit(w, folder, prefix, d->name, &d->st, err);
+	r = plan_entry(w, folder, prefix, d->name, &d->st, err);
 out:
 	walk_path_pop(&w->path, mark);
 	return r;
@@ -292,47 +163,59 @@ static void level_free(struct backup *b, struct level *l)
 	free(l);
 }
 
+static int open_folder(int dirfd, const char *name)
+{
+	const int flags = O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC;
+	int fd = openat(dirfd, name, flags | O_NOATIME);
+
+	return fd < 0 && errno == EPERM ? openat(dirfd, name, flags) : fd;
+}
+
+/* The level owns fd from here on. Fails for want of memory only. */
+static struct level *level_new(
+	struct walk *w, int fd, const char *name, const struct buf *prefix, dev_t dev, struct error *err)
+{
+	struct level *l = calloc(1, sizeof(*l));
+	struct folder *folder = folder_new(w->b, fd, w->path.text);
+
+	if (l != NULL) {
+		l->folder = folder;
+		l->dev = dev;
+		buf_put(&l->prefix, prefix->data, prefix->len);
+		if (strcmp(name, ".") != 0)
+			buf_put(&l->prefix, name, strlen(name) + 1);
+	}
+	if (l != NULL && folder != NULL && !buf_failed(&l->prefix))
+		return l;
+	if (l == NULL)
+		folder_unref(w->b, folder);
+	level_free(w->b, l);
+	error_no_memory(err, "a folder");
+	return NULL;
+}
+
 /* Opens and lists a folder as a new level; NULL when it was told and is passed over. */
 static int level_open(struct walk *w, int dirfd, const char *name, const struct buf *prefix, dev_t dev,
 	struct level **ret_level, struct error *err)
 {
-	struct backup *b = w->b;
-	struct error why = ERROR_INIT;
-	struct level *l = calloc(1, sizeof(*l));
-	int fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC | O_NOATIME);
+	int fd = open_folder(dirfd, name);
 
 	*ret_level = NULL;
-	if (fd < 0 && errno == EPERM)
-		fd = openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0) {
-		walk_warn(b, w->path.text, "cannot open the folder: %s", strerror(errno));
-		free(l);
+		walk_warn(w->b, w->path.text, "cannot open the folder: %s", strerror(errno));
 		return 0;
 	}
-	struct folder *folder = folder_new(b, fd, w->path.text);
-	if (l == NULL || folder == NULL) {
-		close(fd);
-		free(l);
-		return error_no_memory(err, "a folder");
-	}
-	l->folder = folder;
-	l->dev = dev;
-	buf_put(&l->prefix, prefix->data, prefix->len);
-	if (name[0] != '.' || name[1] != '\0') {
-		buf_put(&l->prefix, name, strlen(name));
-		buf_put_u8(&l->prefix, 0);
-	}
-	int r = buf_failed(&l->prefix) ? error_no_memory(err, "a folder") : 0;
-	if (r == 0 && dirlist_read(fd, w->path.text, &l->list, &why) < 0) {
-		walk_warn(b, w->path.text, "%s", error_text(&why));
-		level_free(b, l);
+	struct level *l = level_new(w, fd, name, prefix, dev, err);
+	int r = l == NULL ? ERR_NO_MEMORY : dirlist_read(fd, w->path.text, &l->list, err);
+	if (r == 0) {
+		*ret_level = l;
 		return 0;
 	}
-	if (r < 0) {
-		level_free(b, l);
+	level_free(w->b, l);
+	if (r == ERR_NO_MEMORY || r == ERR_NO_SPACE) /* its list did not fit: not the folder's fault */
 		return r;
-	}
-	*ret_level = l;
+	walk_warn(w->b, w->path.text, "%s", error_text(err));
+	error_clear(err);
 	return 0;
 }
 

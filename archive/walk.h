@@ -3,14 +3,23 @@
 #define ARCHIVE_WALK_H
 
 /*
- * The walker's own state, shared by backup_walk.c (folders) and
- * backup_roots.c (what the sources put at the top). Used by the walker's
- * thread alone.
+ * The walker's own state, shared by backup_source.c and backup_roots.c (the
+ * sources), backup_walk.c (folders) and backup_plan.c (single entries). Used
+ * by the walker's thread alone.
  */
 
 #include "archive/backup_impl.h"
 
 struct dirlist;
+struct dirlist_entry;
+
+/* A source as given: its folder, and the name to add; name NULL: what is inside. */
+struct root {
+	char *folder_path, *name;
+	int fd;                /* of the folder; O_PATH where there is a name */
+	struct folder *folder; /* the same for items; NULL until it is needed */
+	struct stat st;        /* of the folder when name is NULL, else of the entry */
+};
 
 /* The source path of what is being looked at; `root`: length of the part that is the source's own. */
 struct walk_path {
@@ -47,11 +56,25 @@ struct walk {
 	bool top;
 };
 
+/* By rsync's rule for a slash at the end. Zeroed with fd -1 before; filled as far as it came, for roots_free(). */
+int root_open(struct root *root, const char *path, struct error *err);
+void roots_free(struct backup *b, struct root *roots, size_t count);
+/* Several sources, or one without a slash: their entries are gathered and sorted first. */
+int walk_several(struct walk *w, struct root *roots, size_t count, struct error *err);
+
+/* Tells of an entry of the folder at w->path that could not be looked at, unless it is left out anyway. */
+void walk_unseen(struct walk *w, const struct dirlist_entry *d);
 /* Walks folder `name` of dirfd ("." for itself) and all below it; keys begin with `prefix`. What cannot be read is
  * told. */
 int walk_tree(struct walk *w, int dirfd, const char *name, const struct buf *prefix, dev_t dev, struct error *err);
 /* One entry at the top of the dataset. *ret_enter: it is a folder to walk afterwards. */
 int walk_one(struct walk *w, struct folder *folder, const char *name, const struct stat *st, dev_t dev, bool *ret_enter,
 	struct error *err);
+/*
+ * Compares an entry, whose path w->path is, with the parent's tree and puts it into the queue. What cannot be saved is
+ * told and left out; only what ends the run is returned.
+ */
+int plan_entry(struct walk *w, struct folder *folder, const struct buf *prefix, const char *name,
+	const struct stat *st, struct error *err);
 
 #endif
