@@ -16,19 +16,6 @@
 #include "base/clock.h"
 #include "base/host.h"
 
-/* Bytes that follow from a seed; half of them compress. */
-static uint8_t *make_bytes(size_t len, uint32_t seed)
-{
-	uint8_t *p = malloc(len + 1);
-
-	assert_non_null(p);
-	for (size_t i = 0; i < len; i++) {
-		seed = seed * 1664525u + 1013904223u;
-		p[i] = (i / 4096) % 2 == 0 ? (uint8_t)(seed >> 24) : (uint8_t)('a' + (seed >> 30));
-	}
-	return p;
-}
-
 static const struct {
 	const char *path;
 	size_t len;
@@ -45,7 +32,7 @@ static const struct {
 static void write_files(struct archive_fixture *f)
 {
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		uint8_t *p = make_bytes(files[i].len, (uint32_t)i);
+		uint8_t *p = archive_fixture_bytes(files[i].len, (uint32_t)i);
 		archive_fixture_write(f, files[i].path, p, files[i].len);
 		free(p);
 	}
@@ -53,34 +40,11 @@ static void write_files(struct archive_fixture *f)
 
 static void expect_files(struct repo *repo, const struct snapshot *s)
 {
-	struct buf got = {0};
-
 	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-		uint8_t *p = make_bytes(files[i].len, (uint32_t)i);
-		archive_fixture_read(repo, s, files[i].path, &got);
-		assert_int_equal(got.len, files[i].len);
-		if (got.len > 0)
-			assert_memory_equal(got.data, p, got.len);
+		uint8_t *p = archive_fixture_bytes(files[i].len, (uint32_t)i);
+		archive_fixture_expect(repo, s, files[i].path, p, files[i].len);
 		free(p);
 	}
-	buf_release(&got);
-}
-
-static int open_fixture(void **state)
-{
-	struct archive_fixture *f = calloc(1, sizeof(*f));
-
-	assert_non_null(f);
-	archive_fixture_open(f);
-	*state = f;
-	return 0;
-}
-
-static int close_fixture(void **state)
-{
-	archive_fixture_close(*state);
-	free(*state);
-	return 0;
 }
 
 static void test_backup_run__every_byte_comes_back(void **state)
@@ -98,22 +62,13 @@ static void test_backup_run__every_byte_comes_back(void **state)
 	snapshot_free(result.snapshot);
 }
 
-/* Sets all times back, so that nothing counts as touched around the snapshot. */
-static void age_files(struct archive_fixture *f)
-{
-	char command[160];
-
-	snprintf(command, sizeof(command), "find '%s' -exec touch -h -d '2020-01-01' {} +", f->dir);
-	assert_int_equal(system(command), 0);
-}
-
 static void test_backup_run__what_was_stored_once_is_not_stored_again(void **state)
 {
 	struct archive_fixture *f = *state;
 	struct backup_result first, second;
 
 	write_files(f);
-	age_files(f);
+	archive_fixture_age(f);
 	archive_fixture_backup(f, &first);
 	archive_fixture_backup(f, &second);
 	assert_true(first.new_bytes > 0);
@@ -128,19 +83,16 @@ static void test_backup_run__a_changed_small_file_alone_is_stored_anew(void **st
 {
 	struct archive_fixture *f = *state;
 	struct backup_result first, second;
-	struct buf got = {0};
 
 	write_files(f);
 	archive_fixture_backup(f, &first);
 	archive_fixture_write(f, "one", "XY", 2);
 	archive_fixture_backup(f, &second);
 	assert_int_equal(second.new_bytes, 2);
-	archive_fixture_read(f->repo, second.snapshot, "one", &got);
-	assert_int_equal(got.len, 2);
-	assert_memory_equal(got.data, "XY", 2);
-	archive_fixture_read(f->repo, first.snapshot, "one", &got);
-	assert_int_equal(got.len, 1);
-	buf_release(&got);
+	archive_fixture_expect(f->repo, second.snapshot, "one", "XY", 2);
+	uint8_t *before = archive_fixture_bytes(1, 1);
+	archive_fixture_expect(f->repo, first.snapshot, "one", before, 1);
+	free(before);
 	snapshot_free(first.snapshot);
 	snapshot_free(second.snapshot);
 }
@@ -190,7 +142,7 @@ static void test_backup_run__links_of_one_file_are_read_once_and_share_a_group(v
 	struct archive_fixture *f = *state;
 	struct backup_result result;
 	char from[96], to[96];
-	uint8_t *p = make_bytes(100000, 1);
+	uint8_t *p = archive_fixture_bytes(100000, 1);
 
 	archive_fixture_write(f, "a/first", p, 100000);
 	snprintf(from, sizeof(from), "%s/a/first", f->dir);
@@ -199,13 +151,8 @@ static void test_backup_run__links_of_one_file_are_read_once_and_share_a_group(v
 	archive_fixture_backup(f, &result);
 	assert_int_equal(result.new_bytes, 100000);
 	assert_int_equal(result.snapshot->link_max, 1);
-	struct buf got = {0};
-	archive_fixture_read(f->repo, result.snapshot, "zz", &got);
-	assert_int_equal(got.len, 100000);
-	assert_memory_equal(got.data, p, got.len);
-	archive_fixture_read(f->repo, result.snapshot, "a/first", &got);
-	assert_memory_equal(got.data, p, got.len);
-	buf_release(&got);
+	archive_fixture_expect(f->repo, result.snapshot, "zz", p, 100000);
+	archive_fixture_expect(f->repo, result.snapshot, "a/first", p, 100000);
 	free(p);
 	snapshot_free(result.snapshot);
 }
@@ -220,7 +167,7 @@ static void test_backup_run__a_cut_after_any_put_leaves_an_archive_that_reads_wh
 	write_files(f);
 	archive_fixture_backup(f, &first);
 	size_t before = store_fault_history(f->store);
-	uint8_t *more = make_bytes(3 << 20, 99);
+	uint8_t *more = archive_fixture_bytes(3 << 20, 99);
 	archive_fixture_write(f, "more", more, 3 << 20);
 	free(more);
 	archive_fixture_backup(f, &second);
@@ -273,19 +220,17 @@ static void test_backup_run__any_failing_call_is_told_and_the_next_run_works(voi
 	snapshot_free(result.snapshot);
 }
 
-#define CASE(name) cmocka_unit_test_setup_teardown(name, open_fixture, close_fixture)
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		CASE(test_backup_run__every_byte_comes_back),
-		CASE(test_backup_run__what_was_stored_once_is_not_stored_again),
-		CASE(test_backup_run__a_changed_small_file_alone_is_stored_anew),
-		CASE(test_backup_run__an_unreadable_dump_at_the_top_makes_it_partial),
-		CASE(test_backup_run__holes_stay_holes),
-		CASE(test_backup_run__links_of_one_file_are_read_once_and_share_a_group),
-		CASE(test_backup_run__a_cut_after_any_put_leaves_an_archive_that_reads_whole),
-		CASE(test_backup_run__any_failing_call_is_told_and_the_next_run_works),
+		ARCHIVE_CASE(test_backup_run__every_byte_comes_back),
+		ARCHIVE_CASE(test_backup_run__what_was_stored_once_is_not_stored_again),
+		ARCHIVE_CASE(test_backup_run__a_changed_small_file_alone_is_stored_anew),
+		ARCHIVE_CASE(test_backup_run__an_unreadable_dump_at_the_top_makes_it_partial),
+		ARCHIVE_CASE(test_backup_run__holes_stay_holes),
+		ARCHIVE_CASE(test_backup_run__links_of_one_file_are_read_once_and_share_a_group),
+		ARCHIVE_CASE(test_backup_run__a_cut_after_any_put_leaves_an_archive_that_reads_whole),
+		ARCHIVE_CASE(test_backup_run__any_failing_call_is_told_and_the_next_run_works),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
