@@ -8,7 +8,8 @@
  * seal), every snapshot's signature and number chain, every tree from its
  * root to its leaves, that every chunk named lies in a pack that is there and whose table names it
  * at that place, that every pack is in the index and its wrap opens. With
- * read_data: every byte of every pack (or of P percent of them, by a random draw): trailing hash, seals, ids recomputed.
+ * read_data: every byte of every pack (or of P percent of them, by a random draw): trailing hash, seals, ids
+ * recomputed.
  */
 
 #include "archive/reader.h"
@@ -34,7 +35,7 @@ struct check_result {
 };
 
 /* 0 also when findings were made: see ret_result->errors. */
-int check_run(struct repo *repo, const struct check_options *options, struct check_result *ret_result,
-	struct error *err);
+int check_run(
+	struct repo *repo, const struct check_options *options, struct check_result *ret_result, struct error *err);
 
 #endif

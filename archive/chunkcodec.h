@@ -28,15 +28,15 @@ void chunk_encoder_free(struct chunk_encoder *e);
  * Header and payload, unsealed, appended to *ret (cleared first). What does not compress is noticed by a probe and
  * stored: *ret_raw tells (may be NULL).
  */
-int chunk_encode(struct chunk_encoder *e, const void *plain, size_t len, struct buf *ret, bool *ret_raw,
-	struct error *err);
+int chunk_encode(
+	struct chunk_encoder *e, const void *plain, size_t len, struct buf *ret, bool *ret_raw, struct error *err);
 
 struct chunk_decoder;
 int chunk_decoder_new(struct chunk_decoder **ret_decoder, struct error *err);
 void chunk_decoder_free(struct chunk_decoder *d);
 /*
- * Opens `sealed` (in place: it is overwritten) and unpacks exactly `plain_len` bytes into dst. `base` is the decoded base
- * where the chunk has one (else NULL). ERR_CORRUPT: does not open, or is not what the locator says.
+ * Opens `sealed` (in place: it is overwritten) and unpacks exactly `plain_len` bytes into dst. `base` is the decoded
+ * base where the chunk has one (else NULL). ERR_CORRUPT: does not open, or is not what the locator says.
  */
 int chunk_decode(struct chunk_decoder *d, const uint8_t key[static FORMAT_KEY_LEN], const struct seal_place *place,
 	void *sealed, size_t sealed_len, const void *base, size_t base_len, void *dst, size_t plain_len,

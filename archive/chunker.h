@@ -29,8 +29,8 @@ void chunker_free(struct chunker *c);
  */
 size_t chunker_cut(const struct chunker *c, const uint8_t *data, size_t len);
 /*
- * The same, resumable: `state` (zeroed at a chunk's start) remembers how far the chunk was searched, so bytes are hashed once
- * though data grew. Returns the cut, or 0 when all len bytes belong to the chunk and more are needed.
+ * The same, resumable: `state` (zeroed at a chunk's start) remembers how far the chunk was searched, so bytes are
+ * hashed once though data grew. Returns the cut, or 0 when all len bytes belong to the chunk and more are needed.
  */
 struct chunker_state {
 	uint64_t hash;

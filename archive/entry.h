@@ -23,14 +23,14 @@
 
 enum {
 	ENTRY_NAME_MAX = 255,
-	ENTRY_KEY_MAX = 8192,             /* longest key; deeper paths are told and skipped by the writer */
-	ENTRY_INLINE_MAX = 16 << 10,      /* what an entry may hold itself; the next two keep it under this */
-	ENTRY_INLINE_EXTENTS = 384,       /* more extents than this stand in pieces (some 42 bytes each, ids included) */
-	ENTRY_INLINE_XATTRS = 4 << 10,    /* more bytes of xattrs than this stand in a piece */
-	ENTRY_PIECE_EXTENTS = 16384,      /* extents of each piece but the last */
-	ENTRY_OWNER_MAX = 255,            /* longest name of a user or group */
-	ENTRY_TARGET_MAX = 4095,          /* longest target of a symlink */
-	ENTRY_XATTR_MAX = 1 << 20,        /* all xattrs of an entry, encoded */
+	ENTRY_KEY_MAX = 8192,          /* longest key; deeper paths are told and skipped by the writer */
+	ENTRY_INLINE_MAX = 16 << 10,   /* what an entry may hold itself; the next two keep it under this */
+	ENTRY_INLINE_EXTENTS = 384,    /* more extents than this stand in pieces (some 42 bytes each, ids included) */
+	ENTRY_INLINE_XATTRS = 4 << 10, /* more bytes of xattrs than this stand in a piece */
+	ENTRY_PIECE_EXTENTS = 16384,   /* extents of each piece but the last */
+	ENTRY_OWNER_MAX = 255,         /* longest name of a user or group */
+	ENTRY_TARGET_MAX = 4095,       /* longest target of a symlink */
+	ENTRY_XATTR_MAX = 1 << 20,     /* all xattrs of an entry, encoded */
 };
 
 struct entry_time {
@@ -70,13 +70,13 @@ struct entry {
 	uint64_t link_group; /* 0: one link; else equal for all links of the file in this snapshot */
 	uint32_t nlink;      /* links found in this snapshot's source (st_nlink for files) */
 	uint32_t rdev_major, rdev_minor;
-	unsigned flags; /* enum entry_flags */
+	unsigned flags;        /* enum entry_flags */
 	const uint8_t *target; /* of a symlink */
 	size_t target_len;
 	const uint8_t *xattrs; /* encoded: see xattr_next(); NULL with xattrs_len 0: none, or in a piece */
 	size_t xattrs_len;
-	uint32_t xattr_ref;    /* index into refs of a piece that holds them; EXTENT_HOLE: none */
-	struct id content;     /* keyed hash of the whole content, where flagged */
+	uint32_t xattr_ref; /* index into refs of a piece that holds them; EXTENT_HOLE: none */
+	struct id content;  /* keyed hash of the whole content, where flagged */
 	const struct extent *extents;
 	uint32_t extent_count;
 	const struct entry_piece *pieces; /* instead of extents, for long lists */
@@ -88,8 +88,8 @@ struct entry {
 /* Appends the key for `name` in the directory whose prefix is given. */
 void entry_key_put(struct buf *b, const uint8_t *prefix, size_t prefix_len, const void *name, size_t name_len);
 /* Splits a key: the directory's prefix (length) and the name. False for a key that is none. */
-bool entry_key_split(const uint8_t *key, size_t key_len, size_t *ret_prefix_len, const uint8_t **ret_name,
-	size_t *ret_name_len);
+bool entry_key_split(
+	const uint8_t *key, size_t key_len, size_t *ret_prefix_len, const uint8_t **ret_name, size_t *ret_name_len);
 /* Appends the prefix that the directory with this key has for its own children. */
 bool entry_key_to_prefix(struct buf *b, const uint8_t *key, size_t key_len);
 /* Key of "a/b/c" (no leading or trailing slash; "" is the root and has no key: false). */
@@ -107,8 +107,8 @@ bool entry_name_ok(const uint8_t *name, size_t len);
  */
 void xattr_put(struct buf *b, const char *name, const void *value, size_t len);
 /* Steps through; false at the end or on damage (then c->failed). Pointers are borrowed; the name has no NUL. */
-bool xattr_next(struct cursor *c, const char **ret_name, size_t *ret_name_len, const uint8_t **ret_value,
-	size_t *ret_len);
+bool xattr_next(
+	struct cursor *c, const char **ret_name, size_t *ret_name_len, const uint8_t **ret_value, size_t *ret_len);
 /* Well-formed to the end, names in strictly ascending order, not over ENTRY_XATTR_MAX: what an encoder asks for. */
 bool xattrs_ok(const void *xattrs, size_t len);
 

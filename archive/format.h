@@ -72,7 +72,7 @@ enum cipher_kind {
 };
 
 enum hash_kind {
-	HASH_BLAKE2B_256 = 1,    /* keyed BLAKE2b */
+	HASH_BLAKE2B_256 = 1, /* keyed BLAKE2b */
 	HASH_HMAC_SHA256 = 2,
 };
 
@@ -93,13 +93,13 @@ void object_header_put(struct buf *b, const struct object_header *h);
  * ERR_CORRUPT: no such header; ERR_UNSUPPORTED: newer version or an unknown
  * incompat flag; the text names `name`. An unknown ro-compat flag is left to the writer.
  */
-int object_header_parse(const void *data, size_t len, int kind, const char *name, struct object_header *ret,
-	struct error *err);
+int object_header_parse(
+	const void *data, size_t len, int kind, const char *name, struct object_header *ret, struct error *err);
 /* Appends the trailing hash over all that b holds. */
 void object_trailer_put(struct buf *b, enum trailer_kind trailer);
 /* Checks header (as above) and trailing hash of a whole object. ERR_CORRUPT when the hash does not fit. */
-int object_verify(const void *data, size_t len, int kind, const char *name, struct object_header *ret,
-	struct error *err);
+int object_verify(
+	const void *data, size_t len, int kind, const char *name, struct object_header *ret, struct error *err);
 
 /* A running trailer hash, for what is too large to hold. */
 struct trailer_hash;

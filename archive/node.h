@@ -64,10 +64,10 @@ struct node_encoder;
 struct node_encoder *node_encoder_new(enum node_type type, uint8_t level); /* NULL without memory */
 void node_encoder_free(struct node_encoder *e);
 int node_encoder_entry(struct node_encoder *e, const struct entry *entry, struct error *err);
-int node_encoder_child(struct node_encoder *e, const struct node_child *child, const struct chunk_ref *ref,
-	struct error *err);
-int node_encoder_extent(struct node_encoder *e, const struct extent *extent, const struct chunk_ref *ref,
-	struct error *err);
+int node_encoder_child(
+	struct node_encoder *e, const struct node_child *child, const struct chunk_ref *ref, struct error *err);
+int node_encoder_extent(
+	struct node_encoder *e, const struct extent *extent, const struct chunk_ref *ref, struct error *err);
 int node_encoder_xattrs(struct node_encoder *e, const void *xattrs, size_t len, struct error *err);
 /* Bytes of ids, owners and elements so far (content without its few bytes of head). */
 size_t node_encoder_size(const struct node_encoder *e);
@@ -81,8 +81,8 @@ uint32_t node_encoder_count(const struct node_encoder *e);
  * The whole (u32, content, locators) in *ret (what it held is replaced), and where content lies in it for taking the
  * id. Resets the encoder. ERR_UNSUPPORTED: more than NODE_PLAIN_MAX. After a failed call an encoder can only be freed.
  */
-int node_encoder_finish(struct node_encoder *e, struct buf *ret, size_t *ret_content_offset,
-	size_t *ret_content_len, struct error *err);
+int node_encoder_finish(struct node_encoder *e, struct buf *ret, size_t *ret_content_offset, size_t *ret_content_len,
+	struct error *err);
 /* Where content lies in an encoded node. ERR_CORRUPT. */
 int node_content(const void *plain, size_t len, const uint8_t **ret_content, size_t *ret_len, struct error *err);
 

@@ -18,8 +18,8 @@ struct catalog;
 enum { OBJECT_MAX = 64 << 20 }; /* no small object is larger; a larger one is ERR_CORRUPT */
 
 /* Draws a fresh key and its id. The key is the caller's to wipe. */
-void object_draw(const struct repo *repo, enum object_kind kind, uint8_t ret_key[static FORMAT_KEY_LEN],
-	struct id *ret_id);
+void object_draw(
+	const struct repo *repo, enum object_kind kind, uint8_t ret_key[static FORMAT_KEY_LEN], struct id *ret_id);
 /* Seals content into a whole object (envelope, body, trailing hash) in *ret. */
 int object_seal(const struct repo *repo, enum object_kind kind, const struct id *id,
 	const uint8_t key[static FORMAT_KEY_LEN], const void *content, size_t len, struct buf *ret, struct error *err);
@@ -28,8 +28,8 @@ int object_unseal(const struct repo *repo, enum object_kind kind, const struct i
 	const uint8_t key[static FORMAT_KEY_LEN], const void *object, size_t len, struct buf *ret, struct error *err);
 
 /* Puts wraps/<current>/…/<id>. */
-int object_put_wrap(struct repo *repo, const struct id *id, const uint8_t key[static FORMAT_KEY_LEN],
-	struct error *err);
+int object_put_wrap(
+	struct repo *repo, const struct id *id, const uint8_t key[static FORMAT_KEY_LEN], struct error *err);
 /* The same wrap as bytes for an index segment. */
 int object_make_wrap(const struct repo *repo, const uint8_t key[static FORMAT_KEY_LEN],
 	uint8_t dst[static SEAL_WRAP_LEN], uint32_t *ret_generation, struct error *err);
@@ -41,9 +41,8 @@ int object_open_wrap(const struct repo *repo, enum object_kind kind, const struc
 	const void *wrap, size_t len, uint8_t ret_key[static FORMAT_KEY_LEN], struct error *err);
 
 /* Wrap and object, in that order. `reply` may be NULL. */
-int object_put(struct repo *repo, enum object_kind kind, const struct id *id,
-	const uint8_t key[static FORMAT_KEY_LEN], const void *content, size_t len, struct store_reply *reply,
-	struct error *err);
+int object_put(struct repo *repo, enum object_kind kind, const struct id *id, const uint8_t key[static FORMAT_KEY_LEN],
+	const void *content, size_t len, struct store_reply *reply, struct error *err);
 /* Object and wrap, fetched at the same time (one round trip), opened. */
 int object_get(struct repo *repo, enum object_kind kind, const struct id *id, struct buf *ret, struct error *err);
 

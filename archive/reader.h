@@ -15,8 +15,8 @@
  * here (check does). Threads: all calls by any thread. No lock is held over I/O.
  */
 
-#include "archive/tree.h"
 #include "archive/repo.h"
+#include "archive/tree.h"
 
 struct reader;
 
@@ -26,8 +26,7 @@ struct reader_options {
 	const char *catalog_dir; /* for stale locators; NULL: private */
 };
 
-int reader_open(struct repo *repo, const struct reader_options *options, struct reader **ret_reader,
-	struct error *err);
+int reader_open(struct repo *repo, const struct reader_options *options, struct reader **ret_reader, struct error *err);
 void reader_close(struct reader *r); /* nothing may be pinned; NULL is a no-op */
 
 /* A decoded chunk, pinned. */
@@ -43,13 +42,15 @@ const struct chunk *reader_chunk_cached(struct reader *r, const struct id *id);
 
 /*
  * These will be wanted soon, in this order: fetched and decoded in the background, neighbours in a pack by one ranged
- * read. Best effort: what has no room in the cache is dropped. Refs are copied. Returns how many were taken (those in the cache or in flight count).
+ * read. Best effort: what has no room in the cache is dropped. Refs are copied. Returns how many were taken (those in
+ * the cache or in flight count).
  */
 size_t reader_prefetch(struct reader *r, const struct chunk_ref *refs, size_t count);
 
 /* The same reader as a source of decoded nodes, for tree.h. Borrowed. */
 struct node_source *reader_nodes(struct reader *r);
-/* Fetches a whole small tree (under 8 MiB of nodes) in one wave after its root: call once a snapshot, before walking it. */
+/* Fetches a whole small tree (under 8 MiB of nodes) in one wave after its root: call once a snapshot, before walking
+ * it. */
 void reader_warm_tree(struct reader *r, const struct tree_root *root);
 /* Takes a root node that came inside a snapshot into the cache, so that it costs no fetch. Damage is ignored. */
 void reader_seed_root(struct reader *r, const struct tree_root *root, const void *sealed, size_t len,

@@ -30,7 +30,7 @@ struct repo_config {
 	uint8_t salt[16];                         /* of every passphrase slot */
 	uint32_t argon_passes, argon_kib;         /* bounded when read: 1..16, 8 MiB..1 GiB */
 	struct id hash_of_config;                 /* BLAKE2b-256 over the whole object; not stored in it */
-	uint64_t ro_unknown;                      /* ro-compat flags that this version does not know: see repo_may_write() */
+	uint64_t ro_unknown; /* ro-compat flags that this version does not know: see repo_may_write() */
 };
 
 enum slot_kind { SLOT_PASSPHRASE = 1, SLOT_KEY_FILE = 2, SLOT_PUBLIC = 3 };
@@ -78,7 +78,7 @@ struct repo_secrets {
 	uint8_t card_key[32];                      /* seals slot cards for readers: "drfs slot card" */
 	uint8_t sign_secret[SEAL_SIGN_SECRET_LEN]; /* of this slot */
 	struct wrap_key wraps[16];
-	unsigned wrap_count;                       /* the last is the current generation */
+	unsigned wrap_count; /* the last is the current generation */
 };
 
 struct repo {
@@ -125,9 +125,10 @@ const struct slot_card *repo_slot(const struct repo *repo, const struct id *slot
 bool slot_may_write(const struct slot_card *card, const char *dataset);
 
 /* Adds a slot with the same rights; needs RIGHT_KEYS (ERR_DENIED). */
-int repo_key_add(struct repo *repo, const struct repo_unlock *unlock, const char *label, struct id *ret_slot,
-	struct error *err);
-/* Puts a revocation mark signed by root, then deletes the slot. The last slot, or one's own, is refused (ERR_USAGE) unless force. */
+int repo_key_add(
+	struct repo *repo, const struct repo_unlock *unlock, const char *label, struct id *ret_slot, struct error *err);
+/* Puts a revocation mark signed by root, then deletes the slot. The last slot, or one's own, is refused (ERR_USAGE)
+ * unless force. */
 int repo_key_remove(struct repo *repo, const struct id *slot, bool force, struct error *err);
 
 /* A key file: 32 bytes from 64 hex digits on a line after "drfs-key-1 ". ERR_CORRUPT when it is none. */

@@ -53,8 +53,8 @@ struct tree_keys {
 
 /* A place in a tree: steps entry by entry, knows its rank. A new one stands at the first entry. */
 struct tree_cursor;
-int tree_cursor_new(struct node_source *source, const struct tree_root *root, struct tree_cursor **ret_cursor,
-	struct error *err);
+int tree_cursor_new(
+	struct node_source *source, const struct tree_root *root, struct tree_cursor **ret_cursor, struct error *err);
 /* The same, but standing at the first entry with key >= key (or at the end): reads nothing else on the way. */
 int tree_cursor_new_at(struct node_source *source, const struct tree_root *root, const uint8_t *key, size_t key_len,
 	struct tree_cursor **ret_cursor, struct error *err);
@@ -95,8 +95,8 @@ int tree_rank(struct node_source *source, const struct tree_root *root, const ui
 	uint64_t *ret_rank, struct error *err);
 
 /*
- * What differs between two trees, in key order; equal subtrees are skipped unread. old or new is NULL where it is missing
- * there. What fn returns other than 0 ends it and is returned.
+ * What differs between two trees, in key order; equal subtrees are skipped unread. old or new is NULL where it is
+ * missing there. What fn returns other than 0 ends it and is returned.
  */
 typedef int tree_diff_fn(void *arg, const struct entry *old_entry, const struct entry *new_entry, struct error *err);
 int tree_diff(struct node_source *source, const struct tree_root *old_root, const struct tree_root *new_root,
@@ -123,8 +123,8 @@ int entry_xattrs(struct node_source *source, const struct entry *entry, struct b
  * encoding would pass ENTRY_INLINE_MAX has its extents and xattrs put into pieces here.
  */
 struct tree_builder;
-int tree_builder_new(const struct tree_keys *keys, struct node_sink *sink, struct tree_builder **ret_builder,
-	struct error *err);
+int tree_builder_new(
+	const struct tree_keys *keys, struct node_sink *sink, struct tree_builder **ret_builder, struct error *err);
 void tree_builder_free(struct tree_builder *b);
 int tree_builder_add(struct tree_builder *b, const struct entry *entry, struct error *err);
 /*
@@ -147,15 +147,15 @@ int tree_builder_finish(struct tree_builder *b, struct tree_root *ret_root, stru
  * files whose list of extents is too long to be held. The builder does the same with what it is given.
  */
 struct extent_writer;
-int extent_writer_new(const struct tree_keys *keys, struct node_sink *sink, struct extent_writer **ret_writer,
-	struct error *err);
+int extent_writer_new(
+	const struct tree_keys *keys, struct node_sink *sink, struct extent_writer **ret_writer, struct error *err);
 void extent_writer_free(struct extent_writer *w); /* NULL is a no-op */
 /* The next extent; ref NULL: a hole. */
-int extent_writer_add(struct extent_writer *w, uint64_t length, const struct chunk_ref *ref, uint32_t offset,
-	struct error *err);
+int extent_writer_add(
+	struct extent_writer *w, uint64_t length, const struct chunk_ref *ref, uint32_t offset, struct error *err);
 /*
- * Sets extents or pieces, refs and size of *entry. xattr_ref, if any, is kept and joins the refs. They are borrowed from
- * the writer until it is reset or freed.
+ * Sets extents or pieces, refs and size of *entry. xattr_ref, if any, is kept and joins the refs. They are borrowed
+ * from the writer until it is reset or freed.
  */
 int extent_writer_finish(struct extent_writer *w, struct entry *entry, struct error *err);
 /* Back to the start, for the next file. */

@@ -74,7 +74,7 @@ int walk_one(struct walk *w, struct folder *folder, const char *name, const stru
  * Compares an entry, whose path w->path is, with the parent's tree and puts it into the queue. What cannot be saved is
  * told and left out; only what ends the run is returned.
  */
-int plan_entry(struct walk *w, struct folder *folder, const struct buf *prefix, const char *name,
-	const struct stat *st, struct error *err);
+int plan_entry(struct walk *w, struct folder *folder, const struct buf *prefix, const char *name, const struct stat *st,
+	struct error *err);
 
 #endif

@@ -24,8 +24,8 @@ struct writer_options {
 	unsigned threads; /* 0: cores */
 };
 
-int writer_open(struct session *session, const struct writer_options *options, struct writer **ret_writer,
-	struct error *err);
+int writer_open(
+	struct session *session, const struct writer_options *options, struct writer **ret_writer, struct error *err);
 /* Waits for workers; drops what is not finished. */
 void writer_free(struct writer *w);
 
@@ -46,7 +46,8 @@ void writer_submit(struct writer *w, struct writer_buffer *b, writer_done_fn *do
 /* Tree nodes go to packs of their own. Belongs to the writer; for tree_builder_new(). */
 struct node_sink *writer_node_sink(struct writer *w);
 
-/* Waits for all chunks, closes packs, waits until they are acknowledged, puts the last segments. Then a snapshot may name it all. */
+/* Waits for all chunks, closes packs, waits until they are acknowledged, puts the last segments. Then a snapshot may
+ * name it all. */
 int writer_finish(struct writer *w, struct error *err);
 /* The first failure; 0 while there is none. */
 int writer_status(struct writer *w, struct error *err);
@@ -55,8 +56,9 @@ struct writer_stats {
 	uint64_t chunks, new_chunks, new_bytes, stored_bytes, packs;
 };
 void writer_get_stats(struct writer *w, struct writer_stats *ret);
-/* The sealed root node and its pack key, if the sink stored it in this session and it is under 64 KiB: for the snapshot. */
-bool writer_root_node(struct writer *w, const struct id *node, struct buf *ret_sealed,
-	uint8_t ret_key[static FORMAT_KEY_LEN]);
+/* The sealed root node and its pack key, if the sink stored it in this session and it is under 64 KiB: for the
+ * snapshot. */
+bool writer_root_node(
+	struct writer *w, const struct id *node, struct buf *ret_sealed, uint8_t ret_key[static FORMAT_KEY_LEN]);
 
 #endif

@@ -11,8 +11,8 @@
  * can build a fresh memory store holding exactly what was durable after the
  * first n of them: a crash at any call, without killing anything. For tests
  * that do kill, FAULT_KILL ends the process (SIGKILL to itself) before or after the call;
- * the environment variable DRFS_FAULT ("kill-before=N", "kill-after=N", "fail=N", "delay=MS", joined by commas) lays this
- * layer over what store_open() returns: for tests of the real command.
+ * the environment variable DRFS_FAULT ("kill-before=N", "kill-after=N", "fail=N", "delay=MS", joined by commas) lays
+ * this layer over what store_open() returns: for tests of the real command.
  */
 
 #include "backends/store.h"

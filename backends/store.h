@@ -51,9 +51,9 @@ struct store_reply {
 };
 
 enum store_features {
-	STORE_CREATE_ONLY = 1u << 0,   /* a second create of a name is refused */
+	STORE_CREATE_ONLY = 1u << 0,    /* a second create of a name is refused */
 	STORE_LIST_AFTER_PUT = 1u << 1, /* what was put is listed at once */
-	STORE_LOCAL = 1u << 2,         /* no line in between: short reads cost next to nothing */
+	STORE_LOCAL = 1u << 2,          /* no line in between: short reads cost next to nothing */
 };
 
 /* Called for each object in the order of names (bytewise). Non-zero stops the listing and is returned. */
@@ -65,7 +65,7 @@ struct store_ops {
 	 * object ends; off past the end gives 0 bytes. ERR_NOT_FOUND: no such object.
 	 */
 	int (*get)(struct store *store, const struct store_call *call, const char *name, uint64_t off, size_t len,
-		   void *dst, size_t *ret_len, struct error *err);
+		void *dst, size_t *ret_len, struct error *err);
 	/*
 	 * Creates the object: after 0 it is durable and seen by get, stat and list.
 	 * ERR_EXISTS: the name holds something else (same length and trailing hash
@@ -73,17 +73,17 @@ struct store_ops {
 	 * object may or may not be there, whole; never in part.
 	 */
 	int (*put)(struct store *store, const struct store_call *call, const char *name, const struct store_body *body,
-		   struct store_reply *ret_reply, struct error *err);
+		struct store_reply *ret_reply, struct error *err);
 	/* Removes it; a name that is not there is success. */
 	int (*del)(struct store *store, const struct store_call *call, const char *name, struct error *err);
 	/* All names that begin with `prefix` (may be "") and are greater than `after` ("" for all). */
 	int (*list)(struct store *store, const struct store_call *call, const char *prefix, const char *after,
-		    store_list_fn *fn, void *arg, struct error *err);
+		store_list_fn *fn, void *arg, struct error *err);
 	int (*stat)(struct store *store, const struct store_call *call, const char *name, uint64_t *ret_size,
-		    struct error *err);
+		struct error *err);
 	/*
-	 * Optional. An unnamed file that a later put of `fd`, with len its whole size, takes over without copying: it is
-	 * not written to after that. The caller closes it in any case. -1 in *ret_fd: none, use a temporary folder.
+	 * Optional. An unnamed file that a later put of `fd`, with len its whole size, takes over without copying: it
+	 * is not written to after that. The caller closes it in any case. -1 in *ret_fd: none, use a temporary folder.
 	 */
 	int (*tmpfile)(struct store *store, const char *name, int *ret_fd, struct error *err);
 	/* Optional. Bytes that can still be stored; UINT64_MAX where no limit is known. */
@@ -95,20 +95,20 @@ struct store_ops {
 /* First member of every driver's own struct. */
 struct store {
 	const struct store_ops *ops;
-	unsigned features;  /* enum store_features */
-	unsigned parallel;  /* gets at once that pay off: 4 local, dozens remote */
-	char *url;          /* for messages, owned, no secrets in it */
-	char *local_path;   /* the folder of a file store, canonical; else NULL. Owned. */
+	unsigned features; /* enum store_features */
+	unsigned parallel; /* gets at once that pay off: 4 local, dozens remote */
+	char *url;         /* for messages, owned, no secrets in it */
+	char *local_path;  /* the folder of a file store, canonical; else NULL. Owned. */
 };
 
 static inline int store_get(struct store *s, const struct store_call *call, const char *name, uint64_t off, size_t len,
-			    void *dst, size_t *ret_len, struct error *err)
+	void *dst, size_t *ret_len, struct error *err)
 {
 	return s->ops->get(s, call, name, off, len, dst, ret_len, err);
 }
 
 static inline int store_put(struct store *s, const struct store_call *call, const char *name,
-			    const struct store_body *body, struct store_reply *ret_reply, struct error *err)
+	const struct store_body *body, struct store_reply *ret_reply, struct error *err)
 {
 	return s->ops->put(s, call, name, body, ret_reply, err);
 }
@@ -119,13 +119,13 @@ static inline int store_del(struct store *s, const struct store_call *call, cons
 }
 
 static inline int store_list(struct store *s, const struct store_call *call, const char *prefix, const char *after,
-			     store_list_fn *fn, void *arg, struct error *err)
+	store_list_fn *fn, void *arg, struct error *err)
 {
 	return s->ops->list(s, call, prefix, after, fn, arg, err);
 }
 
-static inline int store_stat(struct store *s, const struct store_call *call, const char *name, uint64_t *ret_size,
-			     struct error *err)
+static inline int store_stat(
+	struct store *s, const struct store_call *call, const char *name, uint64_t *ret_size, struct error *err)
 {
 	return s->ops->stat(s, call, name, ret_size, err);
 }
@@ -136,10 +136,10 @@ int store_tmpfile(struct store *store, const char *name, int *ret_fd, struct err
 int store_free_space(struct store *store, uint64_t *ret_bytes, struct error *err);
 /* The whole object appended to *ret (cleared first). More than `max` bytes: ERR_CORRUPT. */
 int store_get_all(struct store *store, const struct store_call *call, const char *name, size_t max, struct buf *ret,
-		  struct error *err);
+	struct error *err);
 /* Put of bytes in memory. */
 int store_put_mem(struct store *store, const struct store_call *call, const char *name, const void *data, size_t len,
-		  struct store_reply *ret_reply, struct error *err);
+	struct store_reply *ret_reply, struct error *err);
 /* True for a name that the contract above allows. */
 bool store_name_ok(const char *name);
 void store_close(struct store *store); /* NULL is a no-op */

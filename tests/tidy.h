@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Included before every source while clang-tidy reads it, by tests/run alone: tells its analyzer, which sees one file at
- * a time, what base/error.h promises, that an error is always a negative number. Without it every result that is only
- * written on success looks unset. base/error.c itself is read without this file.
+ * Included before every source while clang-tidy reads it, by tests/run alone: tells its analyzer, which sees one file
+ * at a time, what base/error.h promises, that an error is always a negative number. Without it every result that is
+ * only written on success looks unset. base/error.c itself is read without this file.
  */
 #pragma once
 
