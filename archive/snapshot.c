@@ -35,6 +35,7 @@ const struct field snapshot_fields[] = {
 	{SNAP_STORED_BYTES, FIELD_U64, MEMBER(stored_bytes), UINT64_MAX},
 	{SNAP_ARCHIVE_BYTES, FIELD_U64, MEMBER(archive_bytes), UINT64_MAX},
 	{SNAP_DESCRIPTION, FIELD_STR, MEMBER(description), SNAPSHOT_TEXT_MAX},
+	{SNAP_LINK_MAX, FIELD_U64, MEMBER(link_max), UINT64_MAX},
 };
 const size_t snapshot_field_count = ARRAY_LEN(snapshot_fields);
 

@@ -44,6 +44,7 @@ enum snapshot_tag {
 	SNAP_NOTE = 29,
 	SNAP_TAG = 30,
 	SNAP_DESCRIPTION = 31,
+	SNAP_LINK_MAX = 32,
 };
 
 /* The attributes of the root directory, inside SNAP_TOP. */

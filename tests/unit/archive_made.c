@@ -160,6 +160,7 @@ struct snapshot *made_statement(const struct made_snapshot *m)
 	s->new_bytes = 5;
 	s->stored_bytes = 6;
 	s->archive_bytes = 7000;
+	s->link_max = 12;
 	fill_top(s);
 	fill_root(s, m->root_sealed);
 	return s;

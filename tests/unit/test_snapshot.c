@@ -67,6 +67,7 @@ static void expect_equal(const struct snapshot *a, const struct snapshot *b)
 	assert_int_equal(a->files, b->files);
 	assert_int_equal(a->bytes, b->bytes);
 	assert_int_equal(a->archive_bytes, b->archive_bytes);
+	assert_int_equal(a->link_max, b->link_max);
 	assert_int_equal(a->seq, b->seq);
 	assert_memory_equal(a->seen, b->seen, sizeof(*a->seen));
 	assert_int_equal(a->root_sealed.len, b->root_sealed.len);
