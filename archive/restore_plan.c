@@ -101,7 +101,7 @@ static int plan_entry(struct restore *r, const struct entry *e, uint64_t rank, s
 		room = link ? 0 : room;
 	}
 	if (is_there(r, e, &same, &given) && same) {
-		if (r->options->dry_run)
+		if (r->options->dry_run && !S_ISDIR(e->mode))
 			atomic_fetch_add(&r->unchanged, 1);
 		return 0;
 	}

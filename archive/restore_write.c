@@ -254,6 +254,23 @@ static int add_item(struct restore *r, const struct entry *entry, const char *na
 	return 0;
 }
 
+static void made_folder(struct restore *r, const uint8_t *prefix, size_t len)
+{
+	struct buf key = {0};
+	atomic_fetch_add(&r->dirs, 1);
+	if (!r->options->event)
+		return;
+	/* As a key: what lies in the folder above, 00, its own name without the 00 behind it. */
+	size_t at = len - 1;
+	while (at > 0 && prefix[at - 1] != 0)
+		at--;
+	entry_key_put(&key, prefix, at, prefix + at, len - 1 - at);
+	const struct entry e = {.key = key.data, .key_len = key.len};
+	if (!buf_failed(&key))
+		restore_event(r, "write", &e, 0);
+	buf_release(&key);
+}
+
 static int enter(struct restore *r, const uint8_t *prefix, size_t len, bool *ret_skip, struct error *err)
 {
 	struct error why = ERROR_INIT;
@@ -275,7 +292,7 @@ static int enter(struct restore *r, const uint8_t *prefix, size_t len, bool *ret
 		return 0;
 	}
 	if (r->dir->fresh && len > r->base.len)
-		atomic_fetch_add(&r->dirs, 1);
+		made_folder(r, prefix, len);
 	/* All below a folder that is new is new. */
 	if (r->dir->fresh && !r->skip_set) {
 		buf_clear(&r->skip);

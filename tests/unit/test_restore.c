@@ -314,7 +314,9 @@ static void test_restore__a_dry_run_tells_and_writes_nothing(void **state)
 		restored(s, "", (struct restore_options){.dest = dest, .event = tell, .event_arg = &wet});
 	assert_int_equal(r.files, w.files);
 	assert_int_equal(r.others, w.others);
+	assert_int_equal(r.dirs, w.dirs);
 	assert_int_equal(dry.writes, r.files + r.others + r.dirs);
+	assert_int_equal(wet.writes, dry.writes);
 	saved_write(dest, "extra", "x", 1);
 	saved_write(dest, "small", "x", 1);
 	struct told again = {0};
