@@ -244,14 +244,18 @@ void cache_keep_base_locked(struct reader *r, const struct locator *loc, struct 
 	cache_unref_locked(r, s);
 }
 
-/* May it go? Takes one of its chances, where it has any. */
+/*
+ * May it go? Takes one of its chances, where it has any. What is fetched ahead takes the chances of nodes only: a scan
+ * lives on the chunks that it is through with, and does not wear down those that others come back to.
+ */
 static bool may_go(struct slot *s, bool ahead, int64_t now)
 {
 	if (ahead && s->ahead && now - s->ahead_since < ahead_fresh)
 		return false;
 	if (s->heat == 0)
 		return true;
-	s->heat--;
+	if (!ahead || s->class == SLOT_NODE)
+		s->heat--;
 	return false;
 }
 
