@@ -188,14 +188,16 @@ static void print_plain(const struct cli *cli, const struct request *q, const st
 	progress_human_bytes(res->new_bytes, fresh);
 	progress_human_bytes(res->stored_bytes, stored);
 	if (res->snapshot == NULL) {
-		printf("%s: would save %llu files, %s: %llu new, %llu changed, %llu unchanged\n", q->dataset,
-			(unsigned long long)res->files, size, (unsigned long long)res->new_files,
-			(unsigned long long)res->changed_files, (unsigned long long)res->unchanged_files);
+		printf("%s: would save %llu file%s, %s: %llu new, %llu changed, %llu unchanged\n", q->dataset,
+			(unsigned long long)res->files, res->files == 1 ? "" : "s", size,
+			(unsigned long long)res->new_files, (unsigned long long)res->changed_files,
+			(unsigned long long)res->unchanged_files);
 		return;
 	}
-	printf("%s/%s: %llu files, %s (%llu new, %llu changed, %llu unchanged); %s new, %s stored\n", q->dataset,
-		res->snapshot->name, (unsigned long long)res->files, size, (unsigned long long)res->new_files,
-		(unsigned long long)res->changed_files, (unsigned long long)res->unchanged_files, fresh, stored);
+	printf("%s/%s: %llu file%s, %s (%llu new, %llu changed, %llu unchanged); %s new, %s stored\n", q->dataset,
+		res->snapshot->name, (unsigned long long)res->files, res->files == 1 ? "" : "s", size,
+		(unsigned long long)res->new_files, (unsigned long long)res->changed_files,
+		(unsigned long long)res->unchanged_files, fresh, stored);
 	if (res->snapshot->state != SNAPSHOT_WHOLE)
 		log_warn(cli->log, "this snapshot is %s; 'drfs snapshots -v %s' says why",
 			snapshot_state_name(res->snapshot->state), q->dataset);

@@ -103,8 +103,9 @@ static void result_plain(
 
 	progress_human_bytes(res->bytes, size);
 	progress_human_bytes(res->needed_bytes, needed);
-	printf("%s/%s%s%s %s %s: %llu files, %s", src->dataset, src->snapshot->name, src->path[0] == '\0' ? "" : "/",
-		src->path, cli->dry_run ? "would go to" : "->", dest, (unsigned long long)res->files, size);
+	printf("%s/%s%s%s %s %s: %llu file%s, %s", src->dataset, src->snapshot->name, src->path[0] == '\0' ? "" : "/",
+		src->path, cli->dry_run ? "would go to" : "->", dest, (unsigned long long)res->files,
+		res->files == 1 ? "" : "s", size);
 	if (res->unchanged > 0)
 		printf(", %llu unchanged", (unsigned long long)res->unchanged);
 	if (res->deleted > 0)
