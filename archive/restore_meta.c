@@ -29,24 +29,29 @@ static void tell_owners(struct restore *r, const struct entry *entry, int sys_er
 	if (atomic_exchange(&r->owner_told, true))
 		return;
 	if (sys_errno == 0)
-		log_notice(r->repo->log, "owners are not restored, that needs root: all becomes this user's");
+		log_notice(r->repo->log, "owners are not restored, that needs root: all becomes this user's, and no "
+					 "program keeps its set-user-id bit");
 	else
 		restore_warn(r, entry, "owners cannot be restored here: %s; this is said once", strerror(sys_errno));
 }
 
-/* *ret_done: the owner was changed, which takes set-user-id bits and capabilities away. */
+enum owning { OWNER_WAS_RIGHT, OWNER_CHANGED, OWNER_WRONG };
+
 static int set_owner(struct restore *r, const struct restore_target *t, const struct entry *entry, uid_t uid, gid_t gid,
-	const struct stat *st, bool *ret_done)
+	const struct stat *st, enum owning *ret_owning)
 {
-	*ret_done = false;
-	if (r->options->no_owner || (st->st_uid == uid && st->st_gid == gid))
+	*ret_owning = OWNER_WAS_RIGHT;
+	if (st->st_uid == uid && st->st_gid == gid)
+		return 0;
+	*ret_owning = OWNER_WRONG;
+	if (r->options->no_owner)
 		return 0;
 	if (!r->as_root) {
 		tell_owners(r, entry, 0);
 		return 0;
 	}
 	if (target_chown(t, uid, gid) == 0)
-		*ret_done = true;
+		*ret_owning = OWNER_CHANGED;
 	else if (errno == EPERM || errno == EINVAL)
 		tell_owners(r, entry, errno);
 	else
@@ -55,10 +60,15 @@ static int set_owner(struct restore *r, const struct restore_target *t, const st
 }
 
 static int set_mode(struct restore *r, const struct restore_target *t, const struct entry *entry, const struct stat *st,
-	bool chowned)
+	enum owning owning)
 {
 	mode_t want = entry->mode & 07777;
-	if (t->is_link || ((st->st_mode & 07777) == want && !(chowned && (want & 07000))))
+	/* A program that ran as its owner must not come to run as someone else. */
+	if (owning == OWNER_WRONG && S_ISREG(entry->mode))
+		want &= ~(mode_t)06000;
+	/* Changing the owner takes these bits away. */
+	bool lost = owning == OWNER_CHANGED && (want & 07000);
+	if (t->is_link || ((st->st_mode & 07777) == want && !lost))
 		return 0;
 	if (target_chmod(t, want) == 0)
 		return 0;
@@ -73,10 +83,10 @@ static bool same_mtime(const struct entry *entry, const struct stat *st)
 int restore_meta_set(struct restore *r, const struct restore_target *target, const struct entry *entry, uid_t uid,
 	gid_t gid, const struct stat *st, unsigned flags)
 {
-	bool chowned;
-	int status = set_owner(r, target, entry, uid, gid, st, &chowned);
+	enum owning owning;
+	int status = set_owner(r, target, entry, uid, gid, st, &owning);
 	if (status == 0)
-		status = set_mode(r, target, entry, st, chowned);
+		status = set_mode(r, target, entry, st, owning);
 	/* After the owner: changing it drops capabilities. After the mode: an ACL's mask is part of it. */
 	if (status == 0)
 		status = restore_xattrs_set(r, target, entry, flags);

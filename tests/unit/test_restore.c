@@ -424,6 +424,13 @@ static void test_restore__owners_can_be_mapped(void **state)
 	restored(s, "", (struct restore_options){.dest = s->place, .no_owner = true});
 	assert_int_equal(stat(path, &st), 0);
 	assert_int_equal(st.st_uid, 777);
+	char other[SAVED_PATH_MAX];
+	to(other, s, "other");
+	restored(s, "", (struct restore_options){.dest = other, .no_owner = true});
+	to(path, s, "other/a/attributed");
+	assert_int_equal(stat(path, &st), 0);
+	assert_int_equal(st.st_uid, 0);
+	assert_int_equal(st.st_mode & 07777, 0755); /* what ran as 12345 does not come to run as root */
 	struct error err = ERROR_INIT;
 	const struct restore_options wrong = {.dest = s->place, .map_user = "root:no-such-user-here"};
 	assert_int_equal(saved_restore(s->repo, &s->id, "", &wrong, NULL, &err), ERR_USAGE);
