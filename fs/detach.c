@@ -10,11 +10,12 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/fileio.h"
 
-enum { SAID_MAX = 512 };
+enum { SAID_MAX = 512, GLANCE_TRIES = 25, GLANCE_PAUSE_MS = 20 };
 
 char *detach_find_helper(void)
 {
@@ -91,13 +92,28 @@ static int by_helper(const char *mountpoint, bool lazy, struct error *err)
 	return rc;
 }
 
+/*
+ * Whoever looks a path below up, or reads the link of an open file in /proc, holds the mount for that moment: what is
+ * busy only by such a glance is not in use.
+ */
+static int unmount_patiently(const char *mountpoint, int flags)
+{
+	const struct timespec pause = {.tv_nsec = GLANCE_PAUSE_MS * 1000000L};
+	for (int tries = 0;; tries++) {
+		if (umount2(mountpoint, flags) == 0)
+			return 0;
+		if (errno != EBUSY || tries == GLANCE_TRIES)
+			return errno;
+		(void)nanosleep(&pause, NULL);
+	}
+}
+
 int detach_mount(const char *mountpoint, bool lazy, struct error *err)
 {
-	if (umount2(mountpoint, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0)) == 0)
-		return 0;
-	if (errno == EPERM)
+	int failed = unmount_patiently(mountpoint, UMOUNT_NOFOLLOW | (lazy ? MNT_DETACH : 0));
+	if (failed == EPERM)
 		return by_helper(mountpoint, lazy, err);
-	if (errno == EBUSY)
+	if (failed == EBUSY)
 		return error_set(err, ERR_BUSY, "cannot unmount '%s': it is in use", mountpoint);
-	return error_set_errno(err, errno, "cannot unmount '%s'", mountpoint);
+	return failed == 0 ? 0 : error_set_errno(err, failed, "cannot unmount '%s'", mountpoint);
 }

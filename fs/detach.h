@@ -11,7 +11,9 @@
 
 #include "base/error.h"
 
-/* `mountpoint` as the kernel lists it. `lazy`: out of the tree at once, whoever uses it. ERR_BUSY, ERR_DENIED, ERR_IO.
+/*
+ * `mountpoint` as the kernel lists it. `lazy`: out of the tree at once, whoever uses it. ERR_BUSY when it stays in use
+ * for half a second; ERR_DENIED, ERR_IO.
  */
 int detach_mount(const char *mountpoint, bool lazy, struct error *err);
 /* Path of fusermount3 (or the old fusermount) in a search path; NULL: not installed. Caller frees. */
