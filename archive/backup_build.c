@@ -141,7 +141,7 @@ static struct step next_step(struct backup *b)
 	pthread_mutex_lock(&b->lock);
 	while (b->status == 0 && !find_step_locked(b, &step)) {
 		wait_main_locked(b);
-		if (b->options->cancel != NULL && *b->options->cancel != 0)
+		if (backup_cancelled(b))
 			break;
 	}
 	pthread_mutex_unlock(&b->lock);

@@ -51,9 +51,14 @@ int backup_fail(struct backup *b, int status, const struct error *why)
 	return status;
 }
 
+bool backup_cancelled(const struct backup *b)
+{
+	return b->options->cancel != NULL && __atomic_load_n(b->options->cancel, __ATOMIC_RELAXED) != 0;
+}
+
 bool backup_stopped(struct backup *b)
 {
-	if (b->options->cancel != NULL && *b->options->cancel != 0) {
+	if (backup_cancelled(b)) {
 		struct error err = ERROR_INIT;
 		backup_fail(b, error_set(&err, ERR_CANCELLED, "stopped on request"), &err);
 	}
