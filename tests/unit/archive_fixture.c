@@ -37,6 +37,7 @@ void archive_fixture_open(struct archive_fixture *f)
 	struct id slot;
 
 	must(host_init(&err), &err);
+	pthread_mutex_init(&f->lock, NULL);
 	must(store_memory_open(&below, &err), &err);
 	must(store_fault_open(below, &f->store, &err), &err);
 	must(repo_init(f->store, &unlock, "test", &slot, &err), &err);
@@ -56,6 +57,7 @@ void archive_fixture_close(struct archive_fixture *f)
 	catalog_close(f->catalog);
 	repo_close(f->repo);
 	free(f->last_warning);
+	pthread_mutex_destroy(&f->lock);
 	snprintf(command, sizeof(command), "rm -rf '%s'", f->dir);
 	assert_int_equal(system(command), 0);
 }
@@ -131,14 +133,16 @@ void archive_fixture_age(const struct archive_fixture *f)
 	assert_int_equal(system(command), 0);
 }
 
-/* Called by several threads of a run, but never at once in these tests' trees. */
+/* Called by any thread of a run. */
 static void note_warning(void *arg, const char *path, const char *what)
 {
 	struct archive_fixture *f = arg;
 
+	pthread_mutex_lock(&f->lock);
 	free(f->last_warning);
 	f->last_warning = fileio_format("%s: %s", path, what);
 	f->warnings++;
+	pthread_mutex_unlock(&f->lock);
 }
 
 struct backup_options archive_fixture_options(struct archive_fixture *f)

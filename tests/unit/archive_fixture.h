@@ -8,6 +8,8 @@
  * temporary source folder to fill. Everything asserts; nothing is returned.
  */
 
+#include <pthread.h>
+
 #include "archive/backup.h"
 #include "archive/reader.h"
 #include "archive/session.h"
@@ -20,7 +22,8 @@ struct archive_fixture {
 	char dir[64];    /* the source, removed at the end */
 	char source[72]; /* "dir/" */
 	char *paths[1];
-	char *last_warning; /* what the run told last; NULL: nothing */
+	pthread_mutex_t lock; /* of the next two */
+	char *last_warning;   /* what the run told last; NULL: nothing */
 	unsigned warnings;
 };
 
