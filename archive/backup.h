@@ -25,16 +25,16 @@ struct backup_options {
 	const char *dataset;
 	char *const *paths; /* sources; rsync's rule for a trailing slash */
 	size_t path_count;
-	int stdin_fd;             /* with stdin_name: the stream to read; else -1 */
+	int stdin_fd; /* with stdin_name: the stream to read; else -1 */
 	const char *stdin_name;
-	char *const *command;     /* with stdin_name: run, its stdout read; NULL-terminated; else NULL */
-	char *const *excludes;    /* gitignore-like patterns */
+	char *const *command;  /* with stdin_name: run, its stdout read; NULL-terminated; else NULL */
+	char *const *excludes; /* gitignore-like patterns */
 	size_t exclude_count;
 	const char *const *skip_paths; /* canonical folders that are never entered: repository, cache, mounts */
 	size_t skip_count;
 	bool one_file_system;
 	bool dry_run;
-	int compression;          /* zstd level, 0 off */
+	int compression;           /* zstd level, 0 off */
 	const char *check_command; /* of the dataset, after built-in checks; NULL: none */
 	const char *description;
 	char *const *tags;
@@ -42,7 +42,7 @@ struct backup_options {
 	unsigned threads;
 	backup_warn_fn *warn;
 	void *warn_arg;
-	struct progress *progress; /* may be NULL */
+	struct progress *progress;  /* may be NULL */
 	const volatile int *cancel; /* set by a signal handler; may be NULL */
 };
 
@@ -51,7 +51,7 @@ struct backup_result {
 	uint64_t files, dirs, others, bytes;
 	uint64_t new_files, changed_files, unchanged_files;
 	uint64_t new_bytes, stored_bytes;
-	uint64_t skipped; /* entries that could not be read or were too odd */
+	uint64_t skipped;   /* entries that could not be read or were too odd */
 	int command_status; /* wait status of the command; 0 */
 };
 

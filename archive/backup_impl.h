@@ -208,7 +208,8 @@ int backup_fail(struct backup *b, int status, const struct error *why);
 bool backup_stopped(struct backup *b);
 /* The caller's flag alone, which a signal handler or another thread sets. */
 bool backup_cancelled(const struct backup *b);
-/* Appends, now or with the next ones; waits for room. ERR_CANCELLED when the run has stopped; the item is freed then. */
+/* Appends, now or with the next ones; waits for room. ERR_CANCELLED when the run has stopped; the item is freed then.
+ */
 int queue_put(struct backup *b, struct item *item);
 /* The walker is through. */
 void queue_end(struct backup *b);
@@ -271,9 +272,11 @@ void *read_main(void *backup);
 /* Reads fd to its end (or `size` bytes, UINT64_MAX: to the end) into chunks of the item. */
 int stream_read(struct backup *b, struct item *item, int fd, const char *path, uint64_t size, bool sparse,
 	struct complete *judge, uint64_t *ret_size, struct error *err);
-/* The next island at or behind `at`: [*ret_begin, *ret_end), both `size` when none is left. Where there are no maps all is data. */
+/* The next island at or behind `at`: [*ret_begin, *ret_end), both `size` when none is left. Where there are no maps all
+ * is data. */
 void sparse_next(int fd, uint64_t at, uint64_t size, uint64_t *ret_begin, uint64_t *ret_end);
-/* Notes where a small file, whose bytes are read, holds data. Nothing where that is everywhere, or its holes are none. */
+/* Notes where a small file, whose bytes are read, holds data. Nothing where that is everywhere, or its holes are none.
+ */
 int sparse_find(struct item *item, int fd, struct error *err);
 
 /* ---- backup_fold.c ---- */
