@@ -13,7 +13,7 @@
 enum { MAPPED_SHIFT = 16, MAPPED_MIN = 1 << MAPPED_SHIFT, STEPS_SHIFT = 3, STEPS = 1 << STEPS_SHIFT, FIT_STEPS = 3 };
 enum { HEAP_OVERHEAD = 32 };
 /* Nothing let go for so long, or no luck for so long, and who waits goes over the cap. */
-static const int64_t room_patience = CLOCK_SECOND / 10, room_patience_total = 5 * CLOCK_SECOND;
+static const int64_t room_patience = CLOCK_SECOND, room_patience_total = 10 * CLOCK_SECOND;
 
 /* A buffer that is kept; it stands in the buffer's own first bytes. */
 struct idle {

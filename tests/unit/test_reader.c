@@ -286,7 +286,7 @@ static void test_reader_chunk__wrong_length_in_the_locator_is_corrupt(void **sta
 static void test_reader_chunk__goes_on_when_all_is_pinned(void **state)
 {
 	(void)state;
-	enum { PINS = 30 };
+	enum { PINS = 23 };
 	struct reader_made m;
 	const struct chunk *pins[PINS];
 	reader_made_open(&m, PINS, MIB, MIB + 1, false);
