@@ -31,7 +31,7 @@ struct restore_options {
 	bool checksum;    /* equal by content, not by size and mtime */
 	bool numeric_ids; /* owners by number */
 	bool no_owner;
-	const char *map_user;  /* "old:new[,old:new]", names or numbers; NULL */
+	const char *map_user; /* "old:new[,old:new]", names or numbers; NULL */
 	const char *map_group;
 	unsigned threads;
 	restore_event_fn *event; /* "write", "delete", "skip", "warn"; may be NULL */
@@ -41,7 +41,7 @@ struct restore_options {
 };
 
 struct restore_result {
-	uint64_t files, dirs, others, bytes;      /* written or, in a dry run, to be written */
+	uint64_t files, dirs, others, bytes; /* written or, in a dry run, to be written */
 	uint64_t unchanged, deleted, warnings, verified;
 	uint64_t needed_bytes; /* room that is needed at DEST beyond what is there */
 };
