@@ -237,8 +237,13 @@ static int run_passes(struct restore *r, struct error *err)
 		return r->options->delete_extra && !r->single ? restore_delete_extra(r, false, NULL, err) : 0;
 	if (status == 0)
 		status = restore_check_room(r, err);
-	if (status == 0 && r->options->delete_extra && !r->single)
+	if (status == 0 && r->options->delete_extra && !r->single) {
 		status = restore_delete_extra(r, false, NULL, err);
+		if (restore_is_damage(status))
+			error_wrap(err, status,
+				"nothing more is deleted since part of the snapshot cannot be read; "
+				"without --delete the rest can be restored");
+	}
 	if (status == 0)
 		status = r->single ? restore_write_single(r, err) : restore_write_all(r, err);
 	if (status == 0)

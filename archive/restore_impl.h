@@ -150,6 +150,10 @@ void restore_warn_path(struct restore *r, const char *path, const char *fmt, ...
  * now, and the code.
  */
 int restore_lose(struct restore *r, const struct entry *entry, int status, const struct error *why);
+/* A run of entries could not be read from the tree: told, and the run fails at its end. */
+void restore_lose_stretch(struct restore *r, uint64_t count, const struct error *why);
+/* Does this error speak of one object of the archive? */
+bool restore_is_damage(int status);
 /* Something at DEST failed with `sys_errno`. A full disk stops the run (the code is returned); all else is a warning.
  */
 int restore_dest_failed(struct restore *r, const struct entry *entry, int sys_errno, const char *doing);
@@ -164,8 +168,12 @@ struct restore_pass {
 	/* The entries that follow are those of this folder. *ret_skip: pass over it and everything below. */
 	int (*enter)(struct restore *r, const uint8_t *prefix, size_t len, bool *ret_skip, struct error *err);
 	int (*entry)(struct restore *r, const struct entry *entry, uint64_t rank, struct error *err);
+	bool quiet; /* what cannot be read of the tree is told by another pass */
 };
-/* Every entry beneath r->base, in the order of keys. Ends early with the status of a run that was stopped. */
+/*
+ * Every entry beneath r->base, in the order of keys. Entries that cannot be read, the first one excepted, are passed
+ * over and counted as lost. Ends early with the status of a run that was stopped.
+ */
 int restore_walk(struct restore *r, const struct restore_pass *pass, struct error *err);
 /* The name in an entry's key. Well-formed keys only: the decoder has checked them. */
 const uint8_t *restore_name(const struct entry *entry, size_t *ret_len);

@@ -138,7 +138,7 @@ static int plan_enter(struct restore *r, const uint8_t *prefix, size_t len, bool
 
 int restore_plan(struct restore *r, struct error *err)
 {
-	static const struct restore_pass pass = {.enter = plan_enter, .entry = plan_entry};
+	static const struct restore_pass pass = {.enter = plan_enter, .entry = plan_entry, .quiet = true};
 	int status = restore_walk(r, &pass, err);
 	need(r, r->replaced_max);
 	restore_dir_unref(r->dir);

@@ -95,14 +95,14 @@ void restore_warn(struct restore *r, const struct entry *entry, const char *fmt,
 }
 
 /* These speak of one object. All others (the store is down, no memory) would meet the next file as well. */
-static bool is_damage(int status)
+bool restore_is_damage(int status)
 {
 	return status == ERR_CORRUPT || status == ERR_NOT_FOUND || status == ERR_UNSUPPORTED || status == ERR_IO;
 }
 
 int restore_lose(struct restore *r, const struct entry *entry, int status, const struct error *why)
 {
-	if (!is_damage(status))
+	if (!restore_is_damage(status))
 		return restore_stop(r, status, why);
 	restore_warn(r, entry, "not restored: %s", error_text(why));
 	pthread_mutex_lock(&r->lock);
@@ -110,6 +110,17 @@ int restore_lose(struct restore *r, const struct entry *entry, int status, const
 		r->first_lost = *why;
 	pthread_mutex_unlock(&r->lock);
 	return 0;
+}
+
+void restore_lose_stretch(struct restore *r, uint64_t count, const struct error *why)
+{
+	restore_warn_path(r, "the snapshot's tree", "%llu entries cannot be read and are not restored: %s",
+		(unsigned long long)count, error_text(why));
+	pthread_mutex_lock(&r->lock);
+	if (r->lost == 0)
+		r->first_lost = *why;
+	r->lost += count;
+	pthread_mutex_unlock(&r->lock);
 }
 
 static int no_space(struct restore *r, int sys_errno)

@@ -114,7 +114,7 @@ static int verify_single(struct restore *r, struct error *err)
 
 int restore_verify_all(struct restore *r, struct error *err)
 {
-	static const struct restore_pass pass = {.enter = enter, .entry = entry};
+	static const struct restore_pass pass = {.enter = enter, .entry = entry, .quiet = true};
 	(void)syncfs(r->dest_fd); /* where it fails the pages stay, and are what is read */
 	int status = r->single ? verify_single(r, err) : restore_walk(r, &pass, err);
 	if (status == 0)

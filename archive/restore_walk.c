@@ -56,6 +56,66 @@ static int visit(struct restore *r, const struct restore_pass *pass, const struc
 	return status == 0 && !*ret_skip ? pass->entry(r, e, tree_cursor_rank(c), err) : status;
 }
 
+/*
+ * A part of the tree from `rank` on cannot be read. Places the cursor at the first entry behind it that can: what lies
+ * there need not be lost with it. Nodes mostly hold some hundred entries, so steps are short at first.
+ */
+static int pass_damage(struct tree_cursor *c, uint64_t rank, uint64_t entries, uint64_t *ret_good, struct error *err)
+{
+	enum { SHORT_STEP = 256, SHORT_STEPS = 100 };
+	uint64_t bad = rank, good = entries, step = 1;
+	for (unsigned tries = 0; bad + step < entries; tries++) {
+		error_clear(err);
+		int status = tree_cursor_seek_rank(c, bad + step, err);
+		if (status == 0) {
+			good = bad + step;
+			break;
+		}
+		if (!restore_is_damage(status))
+			return status;
+		bad += step;
+		if (step < SHORT_STEP || tries > SHORT_STEPS)
+			step *= 2;
+	}
+	while (good > bad + 1) {
+		uint64_t mid = bad + (good - bad) / 2;
+		error_clear(err);
+		int status = tree_cursor_seek_rank(c, mid, err);
+		if (status != 0 && !restore_is_damage(status))
+			return status;
+		if (status == 0)
+			good = mid;
+		else
+			bad = mid;
+	}
+	error_clear(err);
+	*ret_good = good;
+	return tree_cursor_seek_rank(c, good, err);
+}
+
+/* Goes on behind the damage, which `why` tells of. Status as of a step: ERR_NOT_FOUND at the end. */
+static int step_over(struct restore *r, const struct restore_pass *pass, struct tree_cursor *c, struct error *why)
+{
+	uint64_t rank = tree_cursor_rank(c) + 1, good = rank;
+	struct error step = ERROR_INIT;
+	int status = pass_damage(c, rank, r->snapshot->root.entries, &good, &step);
+	if (!pass->quiet && (status == 0 || status == ERR_NOT_FOUND))
+		restore_lose_stretch(r, good - rank, why);
+	if (status != 0)
+		*why = step;
+	return status;
+}
+
+static int next_entry(struct restore *r, const struct restore_pass *pass, struct tree_cursor *c, const struct buf *skip,
+	struct error *err)
+{
+	int status = skip ? pass_over(c, skip->data, skip->len, err) : tree_cursor_next(c, err);
+	/* A node that is missing is ERR_CORRUPT: this is the end. */
+	if (status == ERR_NOT_FOUND || skip || !restore_is_damage(status))
+		return status;
+	return step_over(r, pass, c, err);
+}
+
 int restore_walk(struct restore *r, const struct restore_pass *pass, struct error *err)
 {
 	struct tree_cursor *c = NULL;
@@ -79,7 +139,7 @@ int restore_walk(struct restore *r, const struct restore_pass *pass, struct erro
 		if (skip && current.len == 0)
 			break;
 		error_clear(&end);
-		int step = skip ? pass_over(c, current.data, current.len, &end) : tree_cursor_next(c, &end);
+		int step = next_entry(r, pass, c, skip ? &current : NULL, &end);
 		if (step == ERR_NOT_FOUND)
 			break;
 		if (step != 0 && err)

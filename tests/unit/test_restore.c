@@ -474,6 +474,62 @@ static void test_restore__a_damaged_chunk_costs_its_files_and_no_others(void **s
 	assert_true(result.files > 150);
 }
 
+static int see_small_pack(void *arg, const char *name, uint64_t size, struct error *err)
+{
+	struct largest *l = arg;
+	uint8_t head[FORMAT_HEADER_LEN];
+	size_t len = 0;
+	(void)err;
+	assert_int_equal(store_get(*(struct store **)(l + 1), NULL, name, 0, sizeof(head), head, &len, NULL), 0);
+	if (head[4] == KIND_TREE_PACK)
+		snprintf(l->name, sizeof(l->name), "%s", name);
+	l->size = size;
+	return 0;
+}
+
+static void test_restore__a_damaged_leaf_of_the_tree_costs_its_entries_and_no_others(void **state)
+{
+	enum { FILES = 6000 };
+	struct saved *s = *state;
+	struct {
+		struct largest pack;
+		struct store *store;
+	} tree = {0};
+	char source[SAVED_PATH_MAX], name[64];
+	struct error err = ERROR_INIT;
+	struct restore_result result = {0};
+	struct repo *repo = made_repo();
+	saved_folder(source);
+	for (unsigned i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "file%u", i);
+		saved_write(source, name, name, i % 10);
+	}
+	struct id id = saved_backup(repo, "many", source);
+	tree.store = repo->store;
+	assert_int_equal(store_list(repo->store, NULL, "packs/", "", see_small_pack, &tree, NULL), 0);
+	made_damage(repo, tree.pack.name);
+	struct restore_options options = {.dest = s->place};
+	assert_int_equal(saved_restore(repo, &id, "", &options, &result, &err), ERR_CORRUPT);
+	assert_true(result.files > 0 && result.files < FILES);
+	unsigned there = 0;
+	for (unsigned i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "file%u", i);
+		there += saved_exists(s->place, name);
+	}
+	assert_int_equal(there, result.files);
+	/* What cannot be read must not look like what is not there. */
+	options.delete_extra = true;
+	saved_write(s->place, "zz-extra", "x", 1);
+	assert_int_equal(saved_restore(repo, &id, "", &options, NULL, &err), ERR_CORRUPT);
+	for (unsigned i = 0; i < FILES; i++) {
+		snprintf(name, sizeof(name), "file%u", i);
+		there -= saved_exists(s->place, name);
+	}
+	assert_int_equal(there, 0);
+	repo_close(repo);
+	saved_remove(source);
+}
+
 int main(void)
 {
 #define RESTORE_TEST(name) cmocka_unit_test_setup_teardown(name, make_place, drop_place)
@@ -498,6 +554,7 @@ int main(void)
 		RESTORE_TEST(test_restore__a_disk_that_fills_up_leaves_nothing_half_named),
 		RESTORE_TEST(test_restore__owners_can_be_mapped),
 		RESTORE_TEST(test_restore__a_damaged_chunk_costs_its_files_and_no_others),
+		RESTORE_TEST(test_restore__a_damaged_leaf_of_the_tree_costs_its_entries_and_no_others),
 	};
 	return cmocka_run_group_tests(tests, make_saved, drop_saved);
 }
