@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: MIT */
+#include <stdlib.h>
+#include <string.h>
+
+#include "archive/chunkcodec.h"
+
+enum { ROOM = 64 << 10 };
+
+/* Byte 0: with a base or not; bytes 1 and 2: the length it should have. The room is exactly that long. */
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
+{
+	static struct chunk_decoder *decoder;
+	static uint8_t base[ROOM];
+
+	if (size < 3 || (decoder == NULL && chunk_decoder_new(&decoder, NULL) < 0))
+		return 0;
+	size_t len = data[1] | (size_t)data[2] << 8;
+	bool based = (data[0] & 1) != 0;
+	uint8_t *dst = malloc(len == 0 ? 1 : len);
+	if (dst == NULL)
+		return 0;
+	memset(base, 'b', sizeof(base));
+	(void)chunk_unpack(decoder, data + 3, size - 3, based ? base : NULL, based ? sizeof(base) : 0, dst, len, NULL);
+	free(dst);
+	return 0;
+}
