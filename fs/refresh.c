@@ -68,12 +68,39 @@ out:
 	return rc;
 }
 
+static bool is_forgotten(const struct snapset *set, const struct id *id)
+{
+	for (size_t i = 0; i < set->forgotten_count; i++)
+		if (id_equal(&set->forgotten[i], id))
+			return true;
+	return false;
+}
+
+/*
+ * Snapshots go by being forgotten. When all are gone and nobody forgot them, a disk was taken away or a folder emptied:
+ * a mount that showed that would tell a running rsync --delete that everything was removed.
+ */
+static bool all_lost(const struct snapset *old, const struct snapset *now)
+{
+	if (old == NULL || now->count > 0)
+		return false;
+	for (size_t i = 0; i < old->count; i++)
+		if (!is_forgotten(now, &old->list[i]->id))
+			return true;
+	return false;
+}
+
 static int look(struct refresh *p, struct error *err)
 {
 	const struct snapset *set = NULL;
 	int rc = snapset_load(p->serve->repo, p->catalog, p->set, &set, err);
 	if (rc < 0)
 		return rc;
+	if (all_lost(p->set, set)) {
+		snapset_unref(set);
+		return error_set(err, ERR_UNAVAILABLE, "'%s' lists no snapshot any more, and none was forgotten",
+			p->serve->repo->store->url);
+	}
 	if (set != p->set)
 		return show(p, set, err);
 	snapset_unref(set);
