@@ -101,7 +101,8 @@ def running(pid):
 def shell(command, **options):
     """Runs a line of shell and expects success; its output."""
     done = subprocess.run(["bash", "-c", "set -o pipefail; " + command], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True, errors="surrogateescape", timeout=120, check=False, **options)
+                          stderr=subprocess.PIPE, text=True, errors="surrogateescape", timeout=120, check=False,
+                          **options)
     assert done.returncode == 0, f"{command}: exit {done.returncode}\n{done.stdout}{done.stderr}"
     return done.stdout
 

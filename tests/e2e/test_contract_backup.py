@@ -8,8 +8,8 @@ import subprocess
 import time
 
 import pytest
-from contract import (DUMP, NOBODY, as_nobody, files_below, give_to_nobody, newest, nobodys_repo, open_to_all, put, read,
-                      shell, until)
+from contract import (DUMP, NOBODY, as_nobody, files_below, give_to_nobody, newest, nobodys_repo, open_to_all, put,
+                      read, shell, until)
 
 
 def tree(repo, dataset, snapshot="latest"):
@@ -171,7 +171,8 @@ def test_its_own_repository_cache_and_mounts_are_left_out(repo, source):
     put(repo, "db", "x.txt", "the mounted file")
     with repo.mount(where=str(source / "mnt")):
         os.rename(repo.path, source / "repository")
-        env = {"DRFS_REPO": source / "repository", "XDG_CACHE_HOME": source / "cache", "XDG_STATE_HOME": source / "state"}
+        env = {"DRFS_REPO": source / "repository", "XDG_CACHE_HOME": source / "cache",
+               "XDG_STATE_HOME": source / "state"}
         repo.drfs("backup", "all", f"{source}/", env=env)
         repo.drfs("backup", "all", f"{source}/", env=env)
         os.rename(source / "repository", repo.path)
@@ -216,8 +217,9 @@ def test_ctrl_c_is_130_and_leaves_the_archive_in_order(repo):
 
 def test_ctrl_c_reaches_the_command_too(repo):
     mark = repo.folder + "/pid"
-    p = subprocess.Popen([repo.binary, "backup", "db", "--stdin", "x", "--", "sh", "-c", f"echo $$ >{mark}; exec sleep 99"],
-                         env=repo.env, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+    command = ["sh", "-c", f"echo $$ >{mark}; exec sleep 99"]
+    p = subprocess.Popen([repo.binary, "backup", "db", "--stdin", "x", "--", *command], env=repo.env,
+                         stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
                          start_new_session=True)
     pid = int(until(lambda: os.path.exists(mark) and read(mark).strip(), "the command runs"))
     os.killpg(p.pid, signal.SIGINT)  # as a terminal does

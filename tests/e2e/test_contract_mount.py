@@ -8,7 +8,8 @@ import socket
 import subprocess
 
 import pytest
-from contract import as_nobody, errno_of, open_to_all, process_of, put, read, running, shell, status, until
+from contract import (NOBODY, as_nobody, errno_of, nobodys_repo, open_to_all, process_of, put, read, running, shell,
+                      status, until)
 
 pytestmark = pytest.mark.usefixtures("fuse")
 
@@ -210,6 +211,24 @@ def test_a_mount_is_private_unless_others_are_allowed(fresh_repo):
             refused = as_nobody(repo, "cat", mnt + "/db/latest/secret", binary="")
             assert "ermission denied" in refused.stderr and refused.stdout == ""
             assert read(mnt + "/db/latest/secret") == "secret"
+
+
+def test_a_user_without_rights_mounts_and_unmounts_too(fresh_repo):
+    dev = ("mount -t tmpfs -o mode=755 tmpfs /dev && mknod -m 666 /dev/null c 1 3 && "
+           "mknod -m 666 /dev/urandom c 1 9 && mknod -m 666 /dev/fuse c 10 229 && ")
+    if os.geteuid() != 0 or subprocess.run(["unshare", "-m", "sh", "-c", dev + "true"], check=False).returncode != 0:
+        pytest.skip("no other user can be given a /dev/fuse here")
+    script = """set -e; cd "$2"; mkdir mnt
+        echo one | "$1" -q backup db --stdin app.txt; "$1" mount mnt; cat mnt/db/latest.txt
+        echo two | "$1" -q backup db --stdin app.txt; cat mnt/db/latest/app.txt; stat -c '%u %a' mnt/db
+        "$1" umount mnt; ! mountpoint -q mnt; "$1" mount mnt; fusermount3 -u mnt; ls mnt"""
+    with open_to_all() as folder:
+        repo = nobodys_repo(fresh_repo, folder)
+        line = dev + f'exec setpriv --reuid={NOBODY} --regid={NOBODY} --clear-groups bash -c "$@"'
+        done = subprocess.run(["unshare", "-m", "sh", "-c", line, "sh", script, "sh", repo.binary, repo.folder],
+                              env=dict(repo.env, HOME=repo.folder), text=True, capture_output=True, timeout=60,
+                              check=False)
+        assert (done.returncode, done.stdout) == (0, f"one\ntwo\n{NOBODY} 755\n"), done.stderr
 
 
 def test_a_mount_point_that_is_not_empty_not_there_or_taken_is_refused(db):

@@ -2,10 +2,11 @@
 """Restoring: every way to name a source, and rsync's manners at the destination."""
 
 import os
+import signal
 import subprocess
 
 import pytest
-from contract import DUMP, files_below, moment, iso, newest, nobodys_repo, open_to_all, as_nobody, put, read, shell
+from contract import (DUMP, as_nobody, files_below, iso, moment, newest, nobodys_repo, open_to_all, put, read, shell)
 
 
 @pytest.fixture
@@ -137,6 +138,26 @@ def test_a_dry_run_says_what_and_how_much_and_writes_nothing(files):
     before = files_below(dest)
     assert "c.bin" not in files.drfs("restore", "-n", "files/latest", dest)
     assert files_below(dest) == before
+
+
+def test_ctrl_c_stops_a_restore_and_leaves_nothing_half_named(repo, tmp_path):
+    src, dest = tmp_path / "many", repo.folder + "/out"
+    src.mkdir()
+    for i in range(3000):
+        (src / f"{i:05}").write_bytes(b"%d" % i * 50)
+    (src / "zz-big").write_bytes(os.urandom(40_000_000))
+    repo.drfs("backup", "many", f"{src}/")
+    p = subprocess.Popen([repo.binary, "restore", "--jobs", "1", "many/latest", dest], env=repo.env,
+                         stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    while p.poll() is None and not (os.path.isdir(dest) and os.listdir(dest)):
+        pass  # not a moment to lose
+    p.send_signal(signal.SIGINT)
+    said = p.communicate(timeout=60)[1]
+    assert p.returncode == 130, said
+    for name in os.listdir(dest):
+        assert (src / name).read_bytes() == open(f"{dest}/{name}", "rb").read(), name
+    repo.drfs("restore", "many/latest", dest)
+    assert differences(src, dest) == ""
 
 
 def test_an_entry_of_another_kind_in_the_way_is_replaced(files, source):

@@ -155,7 +155,7 @@ def test_refs_are_answered_by_name_and_never_listed(shown, source):
 def test_copies_out_of_the_mount_carry_no_refs_and_are_the_source(shown, source, tmp_path):
     _, snap = shown
     shell(f"cp -a {snap}/. {tmp_path}/cp && rsync -aHAX {snap}/ {tmp_path}/rsync/")
-    shell(f"mkdir {tmp_path}/tar && tar -C {snap} --xattrs --acls -cf - . | tar -C {tmp_path}/tar --xattrs --acls -xpf -")
+    shell(f"mkdir {tmp_path}/tar; tar -C {snap} --xattrs --acls -cf - . | tar -C {tmp_path}/tar --xattrs --acls -xpf -")
     for copy in ("cp", "rsync", "tar"):
         there = f"{tmp_path}/{copy}"
         assert REF not in shell(f"getfattr -h -R -d -m - {there}")
@@ -166,7 +166,8 @@ def test_copies_out_of_the_mount_carry_no_refs_and_are_the_source(shown, source,
 
 def test_the_snapshot_and_the_source_list_alike(shown, source):
     mnt, snap = shown
-    listing = "find . -printf '%P %y %m %n %U %G %T@ %l\\n' | sed -E 's/^(([^ ]*) d [0-7]+) [0-9]+/\\1/' | LC_ALL=C sort"
+    listing = ("find . -printf '%P %y %m %n %U %G %T@ %l\\n' | sed -E 's/^(([^ ]*) d [0-7]+) [0-9]+/\\1/' |"
+               " LC_ALL=C sort")
     assert shell(listing, cwd=snap) == shell(listing, cwd=source)
     sizes = "find . -type f -printf '%P %s\\n' | LC_ALL=C sort"
     assert shell(sizes, cwd=snap) == shell(sizes, cwd=source)
@@ -174,7 +175,8 @@ def test_the_snapshot_and_the_source_list_alike(shown, source):
     assert shell(columns, cwd=snap) == shell(columns, cwd=source)
     assert int(shell(f"du -sB1 --apparent-size {snap}").split()[0]) > 5_600_000
     assert int(shell(f"du -sB1 {snap}").split()[0]) < 3_000_000
-    assert "files/latest" in shell(f"find {mnt}") and shell(f"grep -rl 'in the middle' {snap}").strip() == snap + "/sparse"
+    assert "files/latest" in shell(f"find {mnt}")
+    assert shell(f"grep -rl 'in the middle' {snap}").strip() == snap + "/sparse"
 
 
 def test_reads_at_any_offset_are_the_bytes_of_the_source(shown, source):
@@ -193,13 +195,13 @@ def test_reads_at_any_offset_are_the_bytes_of_the_source(shown, source):
 def test_a_folder_of_many_entries_is_listed_whole_and_can_be_read_twice(repo, tmp_path):
     many = tmp_path / "many"
     many.mkdir()
-    for i in range(5000):
+    for i in range(3000):
         (many / f"{i:05}").write_text(str(i))
     repo.drfs("backup", "many", f"{many}/")
     with repo.mount() as mnt:
         for _ in range(2):
-            assert sorted(os.listdir(mnt + "/many/latest")) == [f"{i:05}" for i in range(5000)]
-        assert read(mnt + "/many/latest/04321") == "4321"
+            assert sorted(os.listdir(mnt + "/many/latest")) == [f"{i:05}" for i in range(3000)]
+        assert read(mnt + "/many/latest/02321") == "2321"
 
 
 def test_devices_and_fifos_are_shown_as_they_are(repo, tmp_path):
