@@ -40,7 +40,10 @@ static void print_plain(const char *dataset, const struct snapshot *good, const 
 	if (rpo != 0)
 		clock_human_duration(rpo, limit);
 	printf("%-20s %-22s %14s old, rpo %-12s %s\n", dataset, good == NULL ? "no good backup" : good->name, old,
-		limit, late ? "LATE" : "ok");
+		limit,
+		late           ? "LATE"
+		: good == NULL ? "MISSING"
+			       : "ok");
 	if (newest != NULL && newest != good)
 		printf("%-20s %-22s the newest is %s; 'drfs snapshots -v %s' says why\n", "", newest->name,
 			snapshot_state_name(newest->state), dataset);
