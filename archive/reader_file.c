@@ -91,8 +91,7 @@ static void fetch_ahead(struct reader_file *f, const struct stream_advice *advic
 	struct extent_at at = {0};
 	struct id first;
 	const struct id *skip = NULL;
-	uint64_t from = advice->from, begun = from;
-	size_t n, taken;
+	uint64_t from = advice->from;
 
 	if (from >= advice->to)
 		return;
@@ -105,10 +104,9 @@ static void fetch_ahead(struct reader_file *f, const struct stream_advice *advic
 	}
 	struct chunk_ref *refs = from < advice->to ? malloc(AHEAD_REFS * sizeof(*refs)) : NULL;
 	while (refs != NULL && from < advice->to) {
-		begun = from;
-		n = gather_refs(f, &at, &from, advice->to, skip, refs);
-		taken = ahead_fetch(f->r, SLOT_CHUNK, refs, n);
-		if (taken < n) {
+		uint64_t begun = from;
+		size_t n = gather_refs(f, &at, &from, advice->to, skip, refs);
+		if (ahead_fetch(f->r, SLOT_CHUNK, refs, n) < n) {
 			streams_fetched(&f->streams, advice, begun);
 			break;
 		}

@@ -14,18 +14,24 @@ const struct epoch *epoch_ref(const struct epoch *e)
 	return e;
 }
 
+/* All but the set, which is not its own until epoch_new() has succeeded. */
+static void epoch_free(struct epoch *e)
+{
+	for (size_t i = 0; i < e->ghost_count; i++)
+		snapshot_free(e->ghosts[i]);
+	free(e->ghosts);
+	free(e->datasets);
+	free(e->by_tag);
+	free(e);
+}
+
 void epoch_unref(const struct epoch *e)
 {
 	struct epoch *mine = (struct epoch *)e;
 	if (mine == NULL || __atomic_sub_fetch(&mine->refs, 1, __ATOMIC_ACQ_REL) > 0)
 		return;
-	for (size_t i = 0; i < mine->ghost_count; i++)
-		snapshot_free(mine->ghosts[i]);
-	free(mine->ghosts);
-	free(mine->datasets);
-	free(mine->by_tag);
 	snapset_unref(mine->set);
-	free(mine);
+	epoch_free(mine);
 }
 
 static int compare_name(const void *key, const void *row)
@@ -180,8 +186,7 @@ int epoch_new(const struct snapset *set, const struct epoch *old, const struct e
 	e->refs = 1;
 	e->set = set;
 	if (!list_datasets(e, old) || !list_ghosts(e, old)) {
-		e->set = snapset_ref(set);
-		epoch_unref(e);
+		epoch_free(e);
 		return error_no_memory(err, "the list of snapshots");
 	}
 	*ret_epoch = e;

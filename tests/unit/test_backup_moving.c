@@ -23,9 +23,9 @@
  */
 
 static struct {
-	const char *name; /* of the file that something happens to */
-	ino_t ino;        /* what was opened by that name */
-	int times;        /* how often it still happens */
+	const char *name;  /* of the file that something happens to */
+	_Atomic ino_t ino; /* what was opened by that name; other threads read while one opens */
+	_Atomic int times; /* how often it still happens */
 	void (*at_open)(const char *path);
 	void (*at_read)(const char *path);
 	char path[128];

@@ -489,19 +489,20 @@ static int see_small_pack(void *arg, const char *name, uint64_t size, struct err
 
 static void test_restore__a_damaged_leaf_of_the_tree_costs_its_entries_and_no_others(void **state)
 {
-	enum { FILES = 6000 };
+	/* Long names, so that the folder has leaves enough for none to hold most of it. */
+	enum { FILES = 6000, NAME_LEN = 200 };
 	struct saved *s = *state;
 	struct {
 		struct largest pack;
 		struct store *store;
 	} tree = {0};
-	char source[SAVED_PATH_MAX], name[64];
+	char source[SAVED_PATH_MAX], name[NAME_LEN + 1];
 	struct error err = ERROR_INIT;
 	struct restore_result result = {0};
 	struct repo *repo = made_repo();
 	saved_folder(source);
 	for (unsigned i = 0; i < FILES; i++) {
-		snprintf(name, sizeof(name), "file%u", i);
+		snprintf(name, sizeof(name), "%0*u", NAME_LEN, i);
 		saved_write(source, name, name, i % 10);
 	}
 	struct id id = saved_backup(repo, "many", source);
@@ -513,7 +514,7 @@ static void test_restore__a_damaged_leaf_of_the_tree_costs_its_entries_and_no_ot
 	assert_true(result.files > 0 && result.files < FILES);
 	unsigned there = 0;
 	for (unsigned i = 0; i < FILES; i++) {
-		snprintf(name, sizeof(name), "file%u", i);
+		snprintf(name, sizeof(name), "%0*u", NAME_LEN, i);
 		there += saved_exists(s->place, name);
 	}
 	assert_int_equal(there, result.files);
@@ -522,7 +523,7 @@ static void test_restore__a_damaged_leaf_of_the_tree_costs_its_entries_and_no_ot
 	saved_write(s->place, "zz-extra", "x", 1);
 	assert_int_equal(saved_restore(repo, &id, "", &options, NULL, &err), ERR_CORRUPT);
 	for (unsigned i = 0; i < FILES; i++) {
-		snprintf(name, sizeof(name), "file%u", i);
+		snprintf(name, sizeof(name), "%0*u", NAME_LEN, i);
 		there -= saved_exists(s->place, name);
 	}
 	assert_int_equal(there, 0);
