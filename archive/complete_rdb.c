@@ -2,7 +2,9 @@
 /*
  * Redis' and Valkey's RDB: the last bytes are the opcode EOF and, since
  * version 5, the CRC-64 of all before it, or 0 where the server was told not
- * to compute it. The values between are not walked.
+ * to compute it. The values between are not walked. A server that streams
+ * its RDB, as for `redis-cli --rdb -`, ends the stream with a mark of 40 hex
+ * digits, which redis-cli writes to a pipe as it comes.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +12,15 @@
 #include "archive/complete_kind.h"
 #include "base/checked.h"
 
-enum { MAGIC_LEN = 9, CRC_LEN = 8, OPCODE_EOF = 0xff, FIRST_VERSION_WITH_CRC = 5, HEAD_KEPT = 1024 };
+enum {
+	MAGIC_LEN = 9,
+	CRC_LEN = 8,
+	END_LEN = 1 + CRC_LEN,
+	MARK_LEN = 40,
+	OPCODE_EOF = 0xff,
+	FIRST_VERSION_WITH_CRC = 5,
+	HEAD_KEPT = 1024
+};
 
 /* x^64 + … of Jones, least significant bit first: the CRC-64 that Redis uses. Starts at 0, no final inversion. */
 #define CRC_POLY 0x95ac9329ac4bc9b5u
@@ -20,7 +30,7 @@ struct rdb {
 	uint64_t crc;           /* of all but the last bytes */
 	uint64_t table[8][256]; /* table[k][b]: byte b and then k zeros */
 	size_t last_len, head_len;
-	uint8_t last[1 + CRC_LEN]; /* the last bytes seen */
+	uint8_t last[END_LEN + MARK_LEN]; /* the last bytes seen */
 	uint8_t head[HEAD_KEPT];
 };
 
@@ -173,25 +183,46 @@ static bool begins_aof(const struct rdb *d)
 	return memmem(d->head, d->head_len, field, sizeof(field) - 1) != NULL;
 }
 
-static bool ends_well(struct rdb *d)
+/* The 40 digits that end a stream: drawn by the server for each, so that nothing in the values is mistaken for them. */
+static bool is_mark(const uint8_t *p)
 {
-	if (version_of(d->head) < FIRST_VERSION_WITH_CRC)
-		return d->last_len > 0 && d->last[d->last_len - 1] == OPCODE_EOF;
-	if (d->last_len < sizeof(d->last) || d->last[0] != OPCODE_EOF)
+	for (size_t i = 0; i < MARK_LEN; i++)
+		if (!(p[i] >= '0' && p[i] <= '9') && !(p[i] >= 'a' && p[i] <= 'f'))
+			return false;
+	return true;
+}
+
+/* Where in `last` the end mark is, if there is one: as the last bytes, else before the mark of a stream. */
+static bool find_end(const struct rdb *d, size_t *ret_at)
+{
+	if (d->last_len >= END_LEN && d->last[d->last_len - END_LEN] == OPCODE_EOF)
+		*ret_at = d->last_len - END_LEN;
+	else if (d->last_len == END_LEN + MARK_LEN && d->last[0] == OPCODE_EOF && is_mark(d->last + END_LEN))
+		*ret_at = 0;
+	else
 		return false;
-	uint64_t stated = load64(d->last + 1);
-	return stated == 0 || stated == crc_bytes(d->table, d->crc, d->last, 1);
+	return true;
+}
+
+static bool checksum_ok(const struct rdb *d, size_t at)
+{
+	uint64_t stated = load64(d->last + at + 1);
+
+	return stated == 0 || stated == crc_bytes(d->table, d->crc, d->last, at + 1);
 }
 
 static void rdb_finish(void *state)
 {
 	struct rdb *d = state;
+	size_t at = 0;
+	bool has_crc = version_of(d->head) >= FIRST_VERSION_WITH_CRC;
+	bool has_end = has_crc ? find_end(d, &at) : d->last_len > 0 && d->last[d->last_len - 1] == OPCODE_EOF;
 
-	if (ends_well(d))
+	if (has_end && (!has_crc || checksum_ok(d, at)))
 		complete_good(d->j);
 	else if (begins_aof(d))
 		complete_unjudged(d->j);
-	else if (d->last_len == sizeof(d->last) && d->last[0] == OPCODE_EOF)
+	else if (has_end)
 		complete_bad(
 			d->j, "does not have the checksum (CRC-64) that it ends with: it is damaged or was cut short");
 	else

@@ -42,7 +42,7 @@ static const char help_backup[] =
 	"  drfs backup files /srv/uploads/\n"
 	"  drfs backup config /etc /root/.ssh --exclude '*.bak'\n"
 	"  drfs backup db --stdin app.sql -- pg_dump app\n"
-	"  redis-cli --rdb dump.rdb && drfs backup redis dump.rdb\n";
+	"  drfs backup redis --stdin dump.rdb -- redis-cli --rdb -\n";
 
 static const char help_snapshots[] =
 	"usage: drfs snapshots [DATASET]\n"

@@ -690,6 +690,58 @@ static void test_complete_rdb__old_new_and_mixed_files(void **state)
 		COMPLETE_BAD);
 }
 
+/* redis-cli --rdb - leaves the 40 hex digits that ended the stream behind the dump. */
+static void test_complete_rdb__the_mark_of_a_stream_may_follow(void **state)
+{
+	static const char mark[] = "0123456789abcdef0123456789abcdef01234567";
+	static const char *const files[] = {"values.rdb", "nosum.rdb"};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		struct bytes b = load(files[i]);
+		uint8_t *p = malloc(b.len + 82);
+		assert_non_null(p);
+		memcpy(p, b.p, b.len);
+		for (size_t n = 0; n < 42; n++) {
+			memset(p + b.len, '0', 42);
+			memcpy(p + b.len, mark, n < 40 ? n : 40);
+			bool good = n == 0 || n == 40;
+			assert_int_equal(judge("x", p, b.len + n).verdict, good ? COMPLETE_OK : COMPLETE_BAD);
+		}
+		memcpy(p + b.len + 40, mark, 40);
+		assert_int_equal(judge("x", p, b.len + 80).verdict, COMPLETE_BAD);
+		for (size_t at = 0; at < 40; at++) {
+			static const char other[] = "gAF/:`\n";
+			for (const char *c = other; *c != '\0'; c++) {
+				memcpy(p + b.len, mark, 40);
+				p[b.len + at] = (uint8_t)*c;
+				assert_int_equal(judge("x", p, b.len + 40).verdict, COMPLETE_BAD);
+			}
+		}
+		free(p);
+		free(b.p);
+	}
+}
+
+static void test_complete_rdb__a_flip_before_the_mark_of_a_stream_is_bad(void **state)
+{
+	struct bytes b = load("values.rdb");
+	uint8_t *p = malloc(b.len + 40);
+
+	(void)state;
+	assert_non_null(p);
+	memcpy(p, b.p, b.len);
+	memset(p + b.len, 'f', 40);
+	assert_int_equal(judge("x", p, b.len + 40).verdict, COMPLETE_OK);
+	for (size_t i = 9; i < b.len; i++) {
+		p[i] ^= 1;
+		assert_int_equal(judge("x", p, b.len + 40).verdict, COMPLETE_BAD);
+		p[i] ^= 1;
+	}
+	free(p);
+	free(b.p);
+}
+
 static void test_complete_packed__what_is_inside_is_judged(void **state)
 {
 	struct bytes b = load("cut.sql.gz");
@@ -834,6 +886,8 @@ int main(void)
 		cmocka_unit_test(test_complete_pgdir__its_names_are_known),
 		cmocka_unit_test(test_complete_rdb__holes_count_as_zeros),
 		cmocka_unit_test(test_complete_rdb__old_new_and_mixed_files),
+		cmocka_unit_test(test_complete_rdb__the_mark_of_a_stream_may_follow),
+		cmocka_unit_test(test_complete_rdb__a_flip_before_the_mark_of_a_stream_is_bad),
 		cmocka_unit_test(test_complete_packed__what_is_inside_is_judged),
 		cmocka_unit_test(test_complete_packed__what_may_follow),
 		cmocka_unit_test(test_complete_tar__pax_sizes_links_and_holes),
