@@ -28,11 +28,11 @@ static void print_sheet(const struct cli *cli, const char *url, const struct cli
 	printf("  Without the %s nobody can read this repository, and nobody can help.\n\n",
 		key != NULL ? "key file" : "passphrase");
 	printf("  To bring everything back on a new machine with drfs installed:\n");
+	printf("  export DRFS_REPO='%s'\n", url);
 	if (key != NULL)
-		printf("    export DRFS_REPO='%s' DRFS_KEY_FILE='%s'\n", url, key);
-	else
-		printf("    export DRFS_REPO='%s'\n", url);
+		printf("  export DRFS_KEY_FILE='%s'\n", key);
 	printf("    drfs snapshots\n");
+	printf("    mkdir -p /mnt/dr && drfs mount /mnt/dr\n");
 	printf("    drfs restore DATASET/latest /where/to\n");
 }
 

@@ -36,9 +36,27 @@ def test_init_prints_a_recovery_sheet_and_makes_the_key_file_private(bare):
     assert stat.S_IMODE(os.stat(bare.key).st_mode) == 0o600
     assert bare.path in sheet and bare.key in sheet and 'RECOVERY SHEET' in sheet
     commands = [line.strip() for line in sheet.splitlines() if line.startswith('    ')]
-    assert len(commands) == 3 and commands[1] == 'drfs snapshots' and commands[2].startswith('drfs restore ')
+    assert commands == ['drfs snapshots', 'mkdir -p /mnt/dr && drfs mount /mnt/dr',
+                        'drfs restore DATASET/latest /where/to']
+    exports = [line.strip() for line in sheet.splitlines() if line.startswith('  export ')]
+    assert exports == [f"export DRFS_REPO='{bare.path}'", f"export DRFS_KEY_FILE='{bare.key}'"]
     assert 'ops' in bare.cli('key', 'list').stdout
     assert Path(bare.key).read_text().split()[1] not in sheet
+
+
+def test_the_recovery_sheet_is_enough_to_bring_everything_back(bare, source, fuse):
+    sheet = bare.cli('init').stdout
+    bare.cli('backup', 'files', f'{source}/')
+    lines = [line.strip() for line in sheet.splitlines() if line.startswith(('    ', '  export '))]
+    mnt, to = f'{bare.folder}/mnt', f'{bare.folder}/to'
+    script = '\n'.join(lines).replace('/mnt/dr', mnt).replace('DATASET', 'files').replace('/where/to', to)
+    env = {k: v for k, v in bare.env.items() if not k.startswith('DRFS_')}
+    script = script.replace('drfs ', bare.binary + ' ') + f'\ncp {mnt}/files/latest/a.txt {to}/by-mount'
+    try:
+        subprocess.run(['sh', '-e'], input=script, env=env, text=True, check=True, timeout=60, stdout=subprocess.DEVNULL)
+    finally:
+        bare.run('umount', mnt)
+    assert Path(to, 'a.txt').read_text() == Path(to, 'by-mount').read_text() == 'alpha\n'
 
 
 def test_init_takes_a_key_file_that_is_there(bare, tmp_path):
