@@ -91,15 +91,19 @@ static int plan_file(struct walk *w, struct item *item, const struct entry *prio
 	struct folder *folder, const char *name, struct error *err)
 {
 	struct backup *b = w->b;
+	bool same = unchanged(w, prior, st);
 
 	item->top = w->top;
 	if (st->st_nlink > 1) {
 		uint64_t group = prior != NULL && prior->inode == st->st_ino ? prior->link_group : 0;
 		int r = links_meet(b, item, st, group, err);
-		if (r < 0 || !item->link_first)
+		if (r < 0 || !item->link_first) { /* its content is the first's: it is counted here, and not read */
+			item->is_new = prior == NULL;
+			item->is_changed = prior != NULL && !same;
 			return r;
+		}
 	}
-	if (unchanged(w, prior, st)) {
+	if (same) {
 		int r = item_copy_content(item, prior, err);
 		if (r < 0 || item_refs_allowed(b, item)) {
 			judge_unchanged(b, item);

@@ -149,6 +149,36 @@ static void test_next__a_group_of_links_keeps_its_number(void **state)
 	snapshot_free(second.snapshot);
 }
 
+static void expect_counts(struct archive_fixture *f, bool dry_run, unsigned fresh, unsigned changed, unsigned unchanged)
+{
+	struct backup_options options = archive_fixture_options(f);
+	struct backup_result result;
+
+	options.dry_run = dry_run;
+	archive_fixture_run(f, &options, &result);
+	assert_int_equal(result.new_files, fresh);
+	assert_int_equal(result.changed_files, changed);
+	assert_int_equal(result.unchanged_files, unchanged);
+	snapshot_free(result.snapshot);
+}
+
+static void test_next__every_link_is_counted_for_what_it_is(void **state)
+{
+	struct archive_fixture *f = *state;
+
+	archive_fixture_write(f, "a", "1", 1);
+	archive_fixture_write(f, "other", "2", 1);
+	make_link(f, "a", "b");
+	make_link(f, "a", "c");
+	expect_counts(f, true, 4, 0, 0);
+	expect_counts(f, false, 4, 0, 0);
+	settle();
+	expect_counts(f, false, 0, 4, 0); /* touched too near to the snapshot before: they are read again */
+	expect_counts(f, false, 0, 0, 4);
+	make_link(f, "a", "0-more"); /* which gives the file another ctime */
+	expect_counts(f, false, 1, 3, 1);
+}
+
 static void test_next__a_link_to_what_lies_outside_is_saved_whole(void **state)
 {
 	struct archive_fixture *f = *state;
@@ -321,6 +351,7 @@ int main(void)
 		ARCHIVE_CASE(test_next__a_forged_mtime_hides_nothing),
 		ARCHIVE_CASE(test_next__what_is_gone_is_gone_and_what_changed_its_kind_is_new),
 		ARCHIVE_CASE(test_next__a_group_of_links_keeps_its_number),
+		ARCHIVE_CASE(test_next__every_link_is_counted_for_what_it_is),
 		ARCHIVE_CASE(test_next__a_link_to_what_lies_outside_is_saved_whole),
 		ARCHIVE_CASE(test_next__thousands_of_links_have_what_their_first_has),
 		ARCHIVE_CASE(test_next__links_of_what_cannot_be_read_are_all_told),
