@@ -1,10 +1,13 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "archive/check_impl.h"
 #include "archive/id_list.h"
 #include "archive/snapset_internal.h"
+
+enum { NUMBERS_MAX = 64 };
 
 static int compare_chain(const void *a, const void *b)
 {
@@ -29,16 +32,35 @@ static uint64_t count_gone(const struct snapset *set, const struct id_list *ids)
 	return gone;
 }
 
-static void tell_gap(struct check *c, const struct snapshot *s, uint64_t from, uint64_t to)
+/* A number whose object is there and does not open is missed for that reason, which is told beside it. */
+static const char *perhaps_unread(const struct check *c)
 {
-	char name[FORMAT_NAME_MAX], slot[ID_HEX_MAX];
+	return c->set->fault_count > 0 ? "; or it is one of those that do not open" : "";
+}
+
+/* "snapshot number 3" or "snapshots number 3 to 5". */
+static void number_text(uint64_t from, uint64_t to, char dst[static NUMBERS_MAX])
+{
+	if (from == to)
+		snprintf(dst, NUMBERS_MAX, "snapshot number %llu", (unsigned long long)from);
+	else
+		snprintf(dst, NUMBERS_MAX, "snapshots number %llu to %llu", (unsigned long long)from,
+			(unsigned long long)to);
+}
+
+/* `s` is what shows that they must have been there; `how`: by what. */
+static void tell_missing(
+	struct check *c, const struct snapshot *s, const struct id *slot, uint64_t from, uint64_t to, const char *how)
+{
+	char name[FORMAT_NAME_MAX], hex[ID_HEX_MAX], numbers[NUMBERS_MAX];
 	name_of(s, name);
-	id_hex(&s->slot, slot);
+	id_hex(slot, hex);
+	number_text(from, to, numbers);
 	check_tell(c, CHECK_ERROR, name,
-		"of the snapshots that the key slot '%.8s' wrote before it, number %llu to %llu are missing and no "
-		"mark "
-		"forgets them: someone took them away, or the store was rolled back",
-		slot, (unsigned long long)from, (unsigned long long)to);
+		"of the key slot '%.8s', %s, %s, %s missing, and no forget mark says why: someone deleted from the "
+		"store, or put an older state of it back%s; bring 'snapshots/' and 'wraps/' back from a copy, and see "
+		"who may delete there",
+		hex, numbers, how, from == to ? "is" : "are", perhaps_unread(c));
 }
 
 /* Is one of the slot's statements that bear the number before it the one that it names? */
@@ -49,6 +71,17 @@ static bool follows(const struct snapshot *const *all, size_t at)
 		if (all[at]->seq + 1 == s->seq && id_equal(&s->previous, &all[at]->statement_hash))
 			return true;
 	return false;
+}
+
+static void tell_other(struct check *c, const struct snapshot *s, const char *name)
+{
+	char slot[ID_HEX_MAX];
+	id_hex(&s->slot, slot);
+	check_tell(c, CHECK_ERROR, name,
+		"it names another snapshot number %llu of the key slot '%.8s' before it than the one that is there: an "
+		"older state of the store was put back and written on, or someone deleted the other one%s; bring "
+		"'snapshots/' and 'wraps/' back from a copy, and see who may write there",
+		(unsigned long long)(s->seq - 1), slot, perhaps_unread(c));
 }
 
 /* One of the ordered list, in view of what stands before it. Two hosts with one key may draw one number at a time. */
@@ -62,10 +95,14 @@ static void check_step(struct check *c, const struct snapshot *const *all, size_
 	if (s->seq > last + 1) {
 		uint64_t missing = s->seq - last - 1;
 		if (missing > *gone)
-			tell_gap(c, s, last + 1, s->seq - 1);
+			tell_missing(c, s, &s->slot, last + 1, s->seq - 1, "written before it");
 		*gone -= missing > *gone ? *gone : missing;
 	} else if (s->seq > 1 && !follows(all, at)) {
-		check_tell(c, CHECK_ERROR, name, "it names another snapshot before it than the one that is there");
+		/* Of two that drew one number, the one it names may be forgotten, and its statement gone. */
+		if (*gone > 0)
+			--*gone;
+		else
+			tell_other(c, s, name);
 	}
 }
 
@@ -98,16 +135,33 @@ static bool add_seen(struct snapshot_seen **seen, unsigned *count, const struct 
 	return true;
 }
 
+/*
+ * Who is revoked may have written on until all had heard of it. What it wrote then does not count, stands there all the
+ * same, and is told where it stands.
+ */
+static bool is_revoked(const struct check *c, const struct id *slot, uint64_t missing)
+{
+	if (missing > c->set->fault_count)
+		return false;
+	for (size_t i = 0; i < c->set->priv->mark_count; i++)
+		if (c->set->priv->marks[i]->kind == MARK_REVOKED && id_equal(&c->set->priv->marks[i]->subject, slot))
+			return true;
+	return false;
+}
+
 static void check_one_seen(struct check *c, const struct snapshot *by, const struct snapshot_seen *s, uint64_t there)
 {
-	char name[FORMAT_NAME_MAX], slot[ID_HEX_MAX];
+	char name[FORMAT_NAME_MAX], slot[ID_HEX_MAX], numbers[NUMBERS_MAX];
+	if (!is_revoked(c, &s->slot, s->seq - there)) {
+		tell_missing(c, by, &s->slot, there + 1, s->seq, "seen by its writer");
+		return;
+	}
 	name_of(by, name);
 	id_hex(&s->slot, slot);
-	check_tell(c, CHECK_ERROR, name,
-		"its writer saw snapshot number %llu of the key slot '%.8s', and the newest that is there is %llu: "
-		"someone "
-		"took it away, or the store was rolled back",
-		(unsigned long long)s->seq, slot, (unsigned long long)there);
+	number_text(there + 1, s->seq, numbers);
+	check_tell(c, CHECK_WARNING, name,
+		"its writer saw %s of the key slot '%.8s', which was revoked since: that does not count", numbers,
+		slot);
 }
 
 /* What each snapshot's writer had seen of other slots must be there. */
