@@ -148,9 +148,12 @@ int fileio_fsync_dir(const char *path, struct error *err)
 	return 0;
 }
 
-/* Gives the finished file its name, which must be free. Links where the file system cannot rename like that. */
-static int publish(const char *from, const char *to, struct error *err)
+/* Gives the finished file its name; unless it `replaces`, that must be free. Links where the file system cannot rename
+ * like that. */
+static int publish(const char *from, const char *to, bool replaces, struct error *err)
 {
+	if (replaces)
+		return rename(from, to) == 0 ? 0 : error_set_errno(err, errno, "cannot write '%s'", to);
 	if (renameat2(AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0)
 		return 0;
 	if (errno != EINVAL && errno != ENOSYS)
@@ -171,7 +174,7 @@ static int write_synced(int fd, const char *path, const void *data, size_t len, 
 	return rc;
 }
 
-int fileio_create(const char *path, mode_t mode, const void *data, size_t len, struct error *err)
+static int write_whole(const char *path, mode_t mode, bool replaces, const void *data, size_t len, struct error *err)
 {
 	uint64_t random;
 	if (getrandom(&random, sizeof(random), 0) != (ssize_t)sizeof(random))
@@ -192,7 +195,7 @@ int fileio_create(const char *path, mode_t mode, const void *data, size_t len, s
 	}
 	rc = write_synced(fd, path, data, len, err);
 	if (rc == 0)
-		rc = publish(tmp, path, err);
+		rc = publish(tmp, path, replaces, err);
 	if (rc < 0)
 		(void)unlink(tmp);
 	else
@@ -201,6 +204,16 @@ out:
 	free(tmp);
 	free(dir);
 	return rc;
+}
+
+int fileio_create(const char *path, mode_t mode, const void *data, size_t len, struct error *err)
+{
+	return write_whole(path, mode, false, data, len, err);
+}
+
+int fileio_replace(const char *path, mode_t mode, const void *data, size_t len, struct error *err)
+{
+	return write_whole(path, mode, true, data, len, err);
 }
 
 static int make_folder(const char *path, mode_t mode, struct error *err)

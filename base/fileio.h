@@ -29,6 +29,11 @@ int fileio_slurp(const char *path, size_t max, struct buf *ret, struct error *er
  * there. The name appears with all of the content or not at all.
  */
 int fileio_create(const char *path, mode_t mode, const void *data, size_t len, struct error *err);
+/*
+ * As fileio_create(), taking the place of what is there: who opens the name sees all of the old content or all of the
+ * new. What was there stays when it fails.
+ */
+int fileio_replace(const char *path, mode_t mode, const void *data, size_t len, struct error *err);
 /* mkdir -p with `mode` for each folder made. */
 int fileio_mkdirs(const char *path, mode_t mode, struct error *err);
 /* Makes names created, renamed or removed in the folder survive power loss. */

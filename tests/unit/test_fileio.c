@@ -91,6 +91,31 @@ static void test_fileio_create__without_a_folder_is_not_found(void **state)
 	assert_int_equal(fileio_create("none/f", 0600, "x", 1, NULL), ERR_NOT_FOUND);
 }
 
+static void test_fileio_replace__takes_the_place_of_what_is_there(void **state)
+{
+	(void)state;
+	struct buf b = {0};
+	assert_int_equal(fileio_replace("f", 0600, "old", 3, NULL), 0);
+	assert_int_equal(fileio_replace("f", 0600, "newer", 5, NULL), 0);
+	assert_int_equal(mode_of("f"), 0600);
+	assert_int_equal(fileio_slurp("f", 100, &b, NULL), 0);
+	assert_int_equal(b.len, 5);
+	assert_memory_equal(b.data, "newer", 5);
+	assert_int_equal(entries_here(), 1);
+	buf_release(&b);
+}
+
+static void test_fileio_replace__what_is_there_stays_when_it_fails(void **state)
+{
+	(void)state;
+	struct error err = ERROR_INIT;
+	assert_int_equal(fileio_mkdirs("d/sub", 0700, NULL), 0);
+	assert_true(fileio_replace("d", 0600, "new", 3, &err) < 0);
+	assert_non_null(strstr(error_text(&err), "'d'"));
+	assert_int_equal(access("d/sub", F_OK), 0);
+	assert_int_equal(entries_here(), 1);
+}
+
 static void test_fileio_write__full_disk_is_no_space(void **state)
 {
 	(void)state;
@@ -279,6 +304,8 @@ int main(void)
 		IN_FOLDER(test_fileio_create__file_reads_back_with_its_mode),
 		IN_FOLDER(test_fileio_create__an_existing_file_is_left_alone),
 		IN_FOLDER(test_fileio_create__without_a_folder_is_not_found),
+		IN_FOLDER(test_fileio_replace__takes_the_place_of_what_is_there),
+		IN_FOLDER(test_fileio_replace__what_is_there_stays_when_it_fails),
 		IN_FOLDER(test_fileio_write__full_disk_is_no_space),
 		IN_FOLDER(test_fileio_slurp__larger_than_the_bound_is_refused),
 		IN_FOLDER(test_fileio_slurp__reads_what_has_no_size),
