@@ -35,7 +35,7 @@ struct backup_options {
 	bool one_file_system;
 	bool dry_run;
 	int compression;           /* zstd level, 0 off */
-	const char *check_command; /* of the dataset, after built-in checks; NULL: none */
+	const char *check_command; /* of the dataset, after built-in checks, for sh; NULL: none. See inspect.h */
 	const char *description;
 	char *const *tags;
 	size_t tag_count;

@@ -21,6 +21,7 @@
  *   backup_xattrs.c   extended attributes of the source
  *   backup_links.c    the links of a file
  *   backup_judge.c    completeness checks and notes
+ *   inspect.c         the dataset's own check, by a command
  *   backup_dump.c     dumps that are folders
  *   backup_command.c  the command whose output is saved
  *
@@ -312,6 +313,8 @@ void judge_verdict(struct backup *b, const char *path, bool top, enum complete_v
 	const char *reason);
 /* The entry's path in the dataset, as text that a note may hold. Caller frees; NULL without memory. */
 char *judge_path(const uint8_t *key, size_t len);
+/* All is stored: has the dataset's check command, if any, look at the tree. Not what is known to be bad already. */
+int judge_tree(struct backup *b, const struct tree_root *root, struct error *err);
 /* The notes for the snapshot are through: says how many were left out. */
 void backup_notes_end(struct backup *b);
 void backup_note(struct backup *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

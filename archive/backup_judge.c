@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "archive/backup_impl.h"
+#include "archive/inspect.h"
 #include "base/hex.h"
 
 /*
@@ -154,4 +155,33 @@ void judge_unchanged(struct backup *b, const struct item *item)
 			add_check(b, path, c->kind, c->ok, c->reason);
 	}
 	free(path);
+}
+
+static bool called_off(void *arg)
+{
+	return backup_cancelled(arg);
+}
+
+int judge_tree(struct backup *b, const struct tree_root *root, struct error *err)
+{
+	const struct backup_options *o = b->options;
+	struct inspection q = {.repo = b->repo,
+		.root = root,
+		.command = o->check_command,
+		.dataset = o->dataset,
+		.paths = o->paths,
+		.path_count = o->stdin_name == NULL ? o->path_count : 0,
+		.stop = called_off,
+		.stop_arg = b};
+	struct verdict verdict;
+	char reason[COMPLETE_REASON_MAX + VERDICT_REASON_MAX];
+
+	if (q.command == NULL || b->bad)
+		return 0;
+	int r = inspect_tree(&q, &verdict, err);
+	if (r < 0)
+		return r;
+	snprintf(reason, sizeof(reason), "%s%s", verdict.good ? "" : "the check command says: ", verdict.reason);
+	judge_verdict(b, SNAPSHOT_CHECK_ALL, true, verdict.good ? COMPLETE_OK : COMPLETE_BAD, "command", reason);
+	return 0;
 }

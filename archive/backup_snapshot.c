@@ -120,6 +120,8 @@ int make_snapshot(struct backup *b, struct snapshot **ret_snapshot, struct error
 		r = tree_builder_finish(b->builder, &s->root, err);
 	if (r == 0)
 		r = writer_finish(b->writer, err);
+	if (r == 0)
+		r = judge_tree(b, &s->root, err);
 	if (r < 0) {
 		snapshot_free(s);
 		return r;

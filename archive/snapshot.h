@@ -23,10 +23,13 @@ enum snapshot_state {
 
 enum { SNAPSHOT_NAME_MAX = 80, SNAPSHOT_DATASET_MAX = 200, SNAPSHOT_NOTES_MAX = 1000, SNAPSHOT_NUMBER_BITS = 29 };
 
-/* Outcome of a completeness check of one file. */
+/* The path of what judged the dataset as a whole: no entry has it. */
+#define SNAPSHOT_CHECK_ALL "."
+
+/* Outcome of a completeness check of one file, or of the dataset's check command. */
 struct snapshot_check {
-	char *path; /* bytes, no NUL */
-	char *kind; /* "pg_dump", "gzip", … */
+	char *path; /* bytes, no NUL; SNAPSHOT_CHECK_ALL */
+	char *kind; /* "pg_dump", "gzip", …; "command" */
 	bool ok;
 	char *reason; /* "" when ok */
 };

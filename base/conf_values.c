@@ -197,7 +197,7 @@ const struct conf_key conf_keys[CONF_KEY_COUNT] = {
 		.expected = "words as last:3 hourly:24 daily:7 weekly:4 monthly:12 yearly:2"},
 	{"rpo", IN_DATASET(rpo_ns), DURATION},
 	{"rto", IN_DATASET(rto_ns), DURATION},
-	{"check", IN_DATASET(check), PENDING, TEXT},
+	{"check", IN_DATASET(check), TEXT},
 	{"alert", IN_DATASET(alert), PENDING, TEXT},
 	{"compression", IN_DATASET(compression), .parse = parse_compression,
 		.expected = "a zstd level from 1 to 19, or off"},

@@ -141,7 +141,10 @@ static void warn(void *arg, const char *path, const char *what)
 {
 	const struct cli *cli = arg;
 
-	log_warn(cli->log, "%s: %s", path, what);
+	if (strcmp(path, SNAPSHOT_CHECK_ALL) == 0)
+		log_warn(cli->log, "%s", what);
+	else
+		log_warn(cli->log, "%s: %s", path, what);
 }
 
 static int exit_code(const struct backup_result *res)
@@ -221,6 +224,7 @@ static int run(struct cli *cli, struct request *q)
 	q->o.progress = progress_new(2, "backing up", cli->quiet || cli->json);
 	if (q->o.compression < 0)
 		q->o.compression = conf_dataset(cli->conf, q->dataset)->compression;
+	q->o.check_command = conf_dataset(cli->conf, q->dataset)->check;
 	int r = backup_run(cli->repo, cli->catalog, &q->o, &res, &err);
 	progress_free(q->o.progress);
 	skips_release(&skips);

@@ -58,11 +58,18 @@ static int print_json(const struct snapshot *s)
 	return jsonout_line(stdout, o);
 }
 
+static void print_check(const struct snapshot_check *c)
+{
+	if (strcmp(c->path, SNAPSHOT_CHECK_ALL) == 0)
+		printf("    %s\n", c->ok ? "the check command found it good" : c->reason);
+	else
+		printf("    %s: %s%s%s\n", c->path, c->kind, c->ok ? " is whole" : ": ", c->ok ? "" : c->reason);
+}
+
 static void print_why(const struct snapshot *s)
 {
 	for (unsigned i = 0; i < s->check_count; i++)
-		printf("    %s: %s%s%s\n", s->checks[i].path, s->checks[i].kind, s->checks[i].ok ? " is whole" : ": ",
-			s->checks[i].ok ? "" : s->checks[i].reason);
+		print_check(&s->checks[i]);
 	for (unsigned i = 0; i < s->note_count; i++)
 		printf("    %s\n", s->notes[i]);
 }
