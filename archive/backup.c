@@ -183,10 +183,12 @@ static int dry_run(struct repo *repo, struct catalog *catalog, const struct back
 {
 	struct backup b = {.repo = repo, .catalog = catalog, .options = options, .result = result};
 	const struct snapset *set = NULL;
-	int r = snapset_load(repo, catalog, NULL, &set, err);
+	int r = seen_load(options->seen, repo, catalog, NULL, &set, err);
 
-	if (r == 0)
+	if (r == 0) {
+		seen_tell(options->seen);
 		r = run_once(&b, set, NULL, err);
+	}
 	snapset_unref(set);
 	return r;
 }
@@ -200,6 +202,8 @@ static int attempt(struct repo *repo, struct catalog *catalog, const struct back
 
 	if (r < 0)
 		return r;
+	seen_look(options->seen, b.session->set);
+	seen_tell(options->seen);
 	r = run_once(&b, b.session->set, &snapshot, err);
 	if (r == 0)
 		r = session_commit(b.session, snapshot, err);
@@ -210,6 +214,7 @@ static int attempt(struct repo *repo, struct catalog *catalog, const struct back
 		snapshot_free(snapshot);
 		return r;
 	}
+	seen_note(options->seen, snapshot);
 	result->snapshot = snapshot;
 	return 0;
 }

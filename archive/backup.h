@@ -10,6 +10,7 @@
  * number of files.
  */
 
+#include "archive/seen.h"
 #include "archive/snapshot.h"
 #include "base/conf.h"
 #include "base/progress.h"
@@ -39,6 +40,7 @@ struct backup_options {
 	const char *description;
 	char *const *tags;
 	size_t tag_count;
+	struct seen *seen; /* what this host saw before: what is lost of it is told in the log. NULL: nothing */
 	unsigned threads;
 	backup_warn_fn *warn;
 	void *warn_arg;

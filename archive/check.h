@@ -13,6 +13,7 @@
  */
 
 #include "archive/reader.h"
+#include "archive/seen.h"
 #include "archive/snapset.h"
 #include "base/progress.h"
 
@@ -24,6 +25,7 @@ struct check_options {
 	double read_percent; /* 0: structure only; 100: every byte */
 	check_finding_fn *finding;
 	void *finding_arg;
+	struct seen *seen; /* what this host saw before: what is lost of it is an error. NULL: nothing */
 	unsigned threads;
 	struct progress *progress;
 	const volatile int *cancel;

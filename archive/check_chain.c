@@ -217,6 +217,21 @@ static const struct snapshot **gather(const struct snapset *set, struct id_list 
 	return all;
 }
 
+/* What this host saw of the repository before, and is there no more. */
+static void check_host_saw(struct check *c)
+{
+	struct seen *seen = c->options->seen;
+	seen_look(seen, c->set);
+	for (size_t i = 0; seen && i < seen->count; i++) {
+		char name[FORMAT_NAME_MAX], text[SEEN_TEXT_MAX];
+		if (!seen->rows[i].lost)
+			continue;
+		object_name(KIND_SNAPSHOT, 0, &seen->rows[i].snapshot, name);
+		seen_text(seen, &seen->rows[i], text);
+		check_tell(c, CHECK_ERROR, name, "%s", text);
+	}
+}
+
 int check_chain(struct check *c, struct error *err)
 {
 	size_t count = 0;
@@ -229,6 +244,7 @@ int check_chain(struct check *c, struct error *err)
 		for (size_t i = 0; i < c->set->count; i++)
 			check_parent(c, c->set->list[i], &ids);
 		check_seen_numbers(c, all, count, gone);
+		check_host_saw(c);
 	}
 	free(all);
 	id_list_release(&ids);

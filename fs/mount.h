@@ -20,6 +20,8 @@
 #include "archive/repo.h"
 #include "base/log.h"
 
+struct seen;
+
 enum { MOUNT_CACHE_DEFAULT = 256 << 20 };
 
 /* Zero is the default, except where said. Borrowed until mount_run() returns. */
@@ -29,6 +31,7 @@ struct mount_options {
 	const char *url;         /* of the repository, as the user would type it again; NULL: the store's */
 	const char *catalog_dir; /* may be NULL: a private one */
 	const char *spool_dir;   /* its disk's free space is what df shows; NULL: the default folder */
+	struct seen *seen;       /* what this host saw before; the mount's alone while it runs; may be NULL */
 	size_t cache_bytes;      /* of decoded chunks; 0: MOUNT_CACHE_DEFAULT */
 	int64_t poll_ns;         /* how often to look for other hosts' snapshots; 0: 5 s on a folder, 30 s on a store */
 	bool allow_other;        /* let other users in; the kernel then checks permissions and ACLs */

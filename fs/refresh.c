@@ -8,6 +8,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include "archive/seen.h"
 #include "base/clock.h"
 #include "base/host.h"
 
@@ -93,7 +94,8 @@ static bool all_lost(const struct snapset *old, const struct snapset *now)
 static int look(struct refresh *p, struct error *err)
 {
 	const struct snapset *set = NULL;
-	int rc = snapset_load(p->serve->repo, p->catalog, p->set, &set, err);
+	struct seen *seen = p->serve->options->seen;
+	int rc = seen_load(seen, p->serve->repo, p->catalog, p->set, &set, err);
 	if (rc < 0)
 		return rc;
 	if (all_lost(p->set, set)) {
@@ -101,6 +103,7 @@ static int look(struct refresh *p, struct error *err)
 		return error_set(err, ERR_UNAVAILABLE, "'%s' lists no snapshot any more, and none was forgotten",
 			p->serve->repo->store->url);
 	}
+	seen_tell(seen);
 	if (set != p->set)
 		return show(p, set, err);
 	snapset_unref(set);

@@ -13,6 +13,7 @@
 #include <stddef.h>
 
 #include "archive/repo.h"
+#include "archive/seen.h"
 #include "archive/snapset.h"
 #include "base/conf.h"
 #include "base/log.h"
@@ -44,6 +45,7 @@ struct cli {
 	struct repo *repo;
 	struct catalog *catalog;
 	const struct snapset *set;
+	struct seen *seen; /* what this host saw of the repository before */
 };
 
 /* A long or short option of a sub-command. */
@@ -108,6 +110,9 @@ int cli_unlock_terminal(struct cli_unlock *u, bool twice, struct error *err);
 /* Opens store and repository (cli->repo), and its snapshots (cli->set) when `snapshots`. CLI_OK or an exit code (told).
  */
 int cli_open(struct cli *cli, bool snapshots);
+/* What this host saw of the repository (cli->seen): behind cli_open(), before snapshots are loaded; that with snapshots
+ * has done it. */
+int cli_open_seen(struct cli *cli);
 /* The catalog (cli->catalog) in its folder; private when that cannot be. */
 int cli_open_catalog(struct cli *cli);
 /* <cache>/<repository id>. Caller frees. */

@@ -130,6 +130,26 @@ static int open_repo(struct cli *cli, const char *url, struct error *err)
 	return r;
 }
 
+int cli_open_seen(struct cli *cli)
+{
+	struct error err = ERROR_INIT;
+
+	return seen_open(cli->repo, cli->conf->spool_dir, &cli->seen, &err) < 0 ? cli_fail(cli, &err) : CLI_OK;
+}
+
+static int load_snapshots(struct cli *cli)
+{
+	struct error err = ERROR_INIT;
+	int code = cli_open_seen(cli);
+
+	if (code != CLI_OK)
+		return code;
+	if (seen_load(cli->seen, cli->repo, cli->catalog, NULL, &cli->set, &err) < 0)
+		return cli_fail(cli, &err);
+	seen_tell(cli->seen);
+	return CLI_OK;
+}
+
 int cli_open(struct cli *cli, bool snapshots)
 {
 	struct error err = ERROR_INIT;
@@ -138,10 +158,9 @@ int cli_open(struct cli *cli, bool snapshots)
 
 	if (code != CLI_OK || url == NULL)
 		return code != CLI_OK ? code : CLI_USAGE;
-	int r = open_repo(cli, url, &err);
-	if (r == 0 && snapshots)
-		r = snapset_load(cli->repo, cli->catalog, NULL, &cli->set, &err);
-	return r < 0 ? cli_fail(cli, &err) : CLI_OK;
+	if (open_repo(cli, url, &err) < 0)
+		return cli_fail(cli, &err);
+	return snapshots ? load_snapshots(cli) : CLI_OK;
 }
 
 void cli_announce(struct cli *cli, const struct snapshot *snapshot)
@@ -151,6 +170,7 @@ void cli_announce(struct cli *cli, const struct snapshot *snapshot)
 
 void cli_close(struct cli *cli)
 {
+	seen_free(cli->seen);
 	snapset_unref(cli->set);
 	catalog_close(cli->catalog);
 	repo_close(cli->repo);

@@ -214,6 +214,8 @@ static int run(struct cli *cli, struct request *q)
 	int code = cli_open(cli, false);
 
 	if (code == CLI_OK)
+		code = cli_open_seen(cli);
+	if (code == CLI_OK)
 		code = cli_open_catalog(cli);
 	if (code != CLI_OK)
 		return code;
@@ -221,6 +223,7 @@ static int run(struct cli *cli, struct request *q)
 		return cli_fail(cli, &err);
 	q->o.skip_paths = (const char *const *)skips.list;
 	q->o.skip_count = skips.count;
+	q->o.seen = cli->seen;
 	q->o.progress = progress_new(2, "backing up", cli->quiet || cli->json);
 	if (q->o.compression < 0)
 		q->o.compression = conf_dataset(cli->conf, q->dataset)->compression;

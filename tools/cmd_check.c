@@ -111,8 +111,11 @@ int cmd_check(struct cli *cli, int argc, char **argv)
 	}
 	if (code == CLI_OK)
 		code = cli_open(cli, false);
+	if (code == CLI_OK)
+		code = cli_open_seen(cli);
 	if (code != CLI_OK)
 		return code;
+	o.seen = cli->seen;
 	o.progress = progress_new(2, "checking", cli->quiet || cli->json);
 	int r = check_run(cli->repo, &o, &res, &err);
 	progress_free(o.progress);

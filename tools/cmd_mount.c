@@ -90,12 +90,15 @@ static int serve(struct cli *cli, struct mount_request *q, int ready_fd)
 	code = look_first(cli, q, url, &mountpoint);
 	if (code == CLI_OK)
 		code = cli_open(cli, false);
+	if (code == CLI_OK)
+		code = cli_open_seen(cli);
 	if (code == CLI_OK) {
 		catalog = cli_catalog_dir(cli);
 		q->o.mountpoint = mountpoint;
 		q->o.version = DRFS_VERSION;
 		q->o.catalog_dir = catalog;
 		q->o.spool_dir = cli->conf->spool_dir;
+		q->o.seen = cli->seen;
 		q->o.log = cli->log;
 		q->o.ready = on_ready;
 		q->o.ready_arg = &waiter;

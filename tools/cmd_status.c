@@ -101,6 +101,27 @@ static void show_faults(struct status *st)
 	}
 }
 
+/* Told on opening; here for programs, and for the exit code. */
+static void show_lost(struct status *st)
+{
+	const struct seen *seen = st->cli->seen;
+
+	for (size_t i = 0; i < seen->count; i++) {
+		char id[ID_HEX_MAX], text[SEEN_TEXT_MAX];
+		if (!seen->rows[i].lost)
+			continue;
+		st->alarm = true;
+		if (!st->cli->json)
+			continue;
+		id_hex(&seen->rows[i].snapshot, id);
+		seen_text(seen, &seen->rows[i], text);
+		json_t *o = json_object();
+		json_object_set_new(o, "fault", json_string(id));
+		json_object_set_new(o, "reason", jsonout_text(text, strlen(text)));
+		jsonout_line(stdout, o);
+	}
+}
+
 int cmd_status(struct cli *cli, int argc, char **argv)
 {
 	struct cli_args args = {.cli = cli, .argv = argv, .argc = argc};
@@ -123,5 +144,6 @@ int cmd_status(struct cli *cli, int argc, char **argv)
 		show_missing(&st);
 	}
 	show_faults(&st);
+	show_lost(&st);
 	return st.alarm ? CLI_FAILED : CLI_OK;
 }
