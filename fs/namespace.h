@@ -31,8 +31,17 @@ struct view *namespace_view(struct namespace *ns);
 
 /* What is shown now, with a reference for the caller. Only after the first namespace_show(). */
 const struct epoch *namespace_epoch(struct namespace *ns);
+/*
+ * How long the kernel may believe where a dataset's latest leads. Nobody is told that something new is shown before
+ * NAMESPACE_SETTLE_MS have passed (the kernel counts in steps of up to 10 ms), so nobody sees what was.
+ */
+enum { NAMESPACE_BRIEF_MS = 20, NAMESPACE_SETTLE_MS = 45 };
+
 /* From now on this is shown. Takes the reference over. */
 void namespace_show(struct namespace *ns, const struct epoch *epoch);
+
+/* Is this epoch the one that is shown now? */
+bool namespace_is_shown(struct namespace *ns, const struct epoch *epoch);
 
 /* A node and how long the kernel may believe it, in seconds. */
 struct namespace_node {

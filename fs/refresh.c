@@ -21,6 +21,7 @@ struct refresh {
 	struct announce *announce;
 	struct invalidate *inv;
 	const struct snapset *set; /* the one shown; owned reference, of the thread alone */
+	int64_t shown_at;          /* clock_monotonic() when that began */
 	size_t faults_told;
 	bool failing;
 	int stop_fd;
@@ -60,6 +61,7 @@ static int show(struct refresh *p, const struct snapset *set, struct error *err)
 	p->set = snapset_ref(set);
 	tell_faults(p, set);
 	namespace_show(p->serve->ns, epoch_ref(epoch));
+	p->shown_at = clock_monotonic();
 	if (old != NULL && p->inv != NULL)
 		invalidate_changes(p->inv, old, epoch);
 	epoch_unref(epoch);
@@ -144,6 +146,15 @@ int refresh_new(struct serve *serve, struct catalog *catalog, struct refresh **r
 	return 0;
 }
 
+/* Waits until the kernel has forgotten where latest led before. */
+static void settle(const struct refresh *p)
+{
+	int64_t left = p->shown_at + NAMESPACE_SETTLE_MS * (CLOCK_SECOND / 1000) - clock_monotonic();
+	struct pollfd stop = {.fd = p->stop_fd, .events = POLLIN};
+	if (left > 0)
+		(void)poll(&stop, 1, (int)(left / (CLOCK_SECOND / 1000)) + 1);
+}
+
 /* Answers commands that wait: with one look for all of them, unless what they mean is shown already. */
 static void answer_calls(struct refresh *p)
 {
@@ -154,6 +165,8 @@ static void answer_calls(struct refresh *p)
 		known = known && !id_is_zero(&calls[i].snapshot) && snapset_by_id(p->set, &calls[i].snapshot) != NULL;
 	if (count > 0 && !known)
 		look_again(p);
+	if (count > 0)
+		settle(p);
 	for (unsigned i = 0; i < count; i++) {
 		bool any = id_is_zero(&calls[i].snapshot);
 		announce_answer(&calls[i], any ? !p->failing : snapset_by_id(p->set, &calls[i].snapshot) != NULL);

@@ -76,7 +76,8 @@ static bool set_args(struct fuse_args *args, const struct serve *serve)
 {
 	char *source = source_word(serve);
 	bool ok = source != NULL && fuse_opt_add_arg(args, "drfs") == 0 && fuse_opt_add_arg(args, "-o") == 0 &&
-		  fuse_opt_add_arg(args, source) == 0 && fuse_opt_add_arg(args, "-osubtype=drfs,max_read=1048576") == 0;
+		  fuse_opt_add_arg(args, source) == 0 &&
+		  fuse_opt_add_arg(args, "-osubtype=drfs,ro,max_read=1048576") == 0;
 	if (ok && serve->options->allow_other)
 		ok = fuse_opt_add_arg(args, "-oallow_other,default_permissions") == 0;
 	if (ok && serve->options->debug)
