@@ -55,13 +55,14 @@ static int feed(void *arg, void *dst, size_t cap, size_t *ret_len, struct error 
 /* "DRFS_SOURCE=" and the paths, one a line. Caller frees; NULL without memory. */
 static char *source_variable(const struct inspection *q)
 {
+	static const char prefix[] = "DRFS_SOURCE=";
 	struct buf text = {0};
 
-	buf_put_str(&text, "DRFS_SOURCE=");
+	buf_put(&text, prefix, sizeof(prefix) - 1);
 	for (size_t i = 0; i < q->path_count; i++) {
 		if (i > 0)
 			buf_put_u8(&text, '\n');
-		buf_put_str(&text, q->paths[i]);
+		buf_put(&text, q->paths[i], strlen(q->paths[i]));
 	}
 	char *copy = buf_failed(&text) ? NULL : strndup((const char *)text.data, text.len);
 	buf_release(&text);
