@@ -232,10 +232,9 @@ void seen_text(const struct seen *seen, const struct seen_row *row, char dst[sta
 		snprintf(there, sizeof(there), "the newest of it that is there is number %llu",
 			(unsigned long long)row->there);
 	snprintf(dst, SEEN_TEXT_MAX,
-		"the repository '%s' was rolled back or snapshots were removed: this host saw snapshot number %llu of "
-		"the "
-		"key slot '%.8s', %s; see who may delete or write there and bring the store back from a copy; if it "
-		"is meant, delete '%s'",
+		"the repository '%s' was rolled back or snapshots were removed, unless it is an older copy: this host "
+		"saw snapshot number %llu of the key slot '%.8s', %s; see who may delete or write there and bring the "
+		"store back from a copy; if it is meant, delete '%s'",
 		seen->repo->store->url, (unsigned long long)row->seq, slot, there, seen->path);
 }
 
