@@ -104,14 +104,17 @@ static void read_one(void *arg, size_t index)
 static int drop_dead(struct session *s, const struct id *dead, size_t count, struct error *err)
 {
 	struct id_list known = {0};
+	struct error why = ERROR_INIT;
 	int rc = 0;
 	for (size_t i = 0; rc == 0 && i < count; i++) {
 		struct catalog_pack pack;
 		if (catalog_pack_find(s->catalog, dead[i].b, &pack, NULL) == 0 && !id_list_add(&known, &dead[i]))
 			rc = error_no_memory(err, "the deleted packs");
 	}
-	if (rc == 0 && known.count > 0)
-		rc = catalog_packs_drop(s->catalog, (const uint8_t(*)[CATALOG_ID_LEN])known.ids, known.count, err);
+	if (rc == 0 && known.count > 0 &&
+		catalog_packs_drop(s->catalog, (const uint8_t(*)[CATALOG_ID_LEN])known.ids, known.count, &why) < 0)
+		log_warn(s->repo->log, "the catalog fails (%s): it keeps what it knows of deleted packs",
+			error_text(&why));
 	id_list_release(&known);
 	return rc;
 }
