@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "archive/backup_impl.h"
@@ -115,6 +117,18 @@ static int open_cursor(struct walk *w, struct error *err)
 	return 0;
 }
 
+/* Device and inode alone, as the system knows them: a mount whose daemon does not answer must not be waited for. */
+static bool place_of(const char *path, struct stat *ret)
+{
+	struct statx x;
+
+	if (statx(AT_FDCWD, path, AT_NO_AUTOMOUNT | AT_STATX_DONT_SYNC, STATX_INO, &x) < 0)
+		return false;
+	ret->st_dev = makedev(x.stx_dev_major, x.stx_dev_minor);
+	ret->st_ino = x.stx_ino;
+	return true;
+}
+
 static int note_skips(struct walk *w, struct error *err)
 {
 	const struct backup_options *o = w->b->options;
@@ -122,8 +136,8 @@ static int note_skips(struct walk *w, struct error *err)
 	w->skips = calloc(o->skip_count == 0 ? 1 : o->skip_count, sizeof(*w->skips));
 	if (w->skips == NULL)
 		return error_no_memory(err, "folders to skip");
-	for (size_t i = 0; i < o->skip_count; i++)
-		if (stat(o->skip_paths[i], &w->skips[w->skip_count]) == 0)
+	for (size_t i = 0; o->stdin_name == NULL && i < o->skip_count; i++)
+		if (place_of(o->skip_paths[i], &w->skips[w->skip_count]))
 			w->skip_count++;
 	return 0;
 }
