@@ -104,6 +104,7 @@ struct named_time {
 	int64_t fraction_ns;
 	int64_t offset_s;
 	int64_t span_ns;
+	int span_months; /* of a year or a month, which are not of one length; else 0 */
 };
 
 static bool parse_fraction(const char **p, struct named_time *t)
@@ -124,7 +125,7 @@ static bool parse_fraction(const char **p, struct named_time *t)
 
 static bool parse_offset(const char **p, struct named_time *t)
 {
-	if (**p == 0 || take_char(p, 'Z'))
+	if (**p == 0 || take_char(p, 'Z') || take_char(p, 'z'))
 		return true;
 	int sign = **p == '-' ? -1 : 1;
 	if (!take_char(p, '+') && !take_char(p, '-'))
@@ -158,35 +159,64 @@ static bool parse_time_of_day(const char **p, struct named_time *t)
 		t->span_ns = CLOCK_SECOND;
 		if (!take_digits(p, 2, &t->tm.tm_sec))
 			return false;
-		if (take_char(p, '.') && !parse_fraction(p, t))
+		if ((take_char(p, '.') || take_char(p, ',')) && !parse_fraction(p, t))
 			return false;
 	}
 	return parse_offset(p, t);
 }
 
+/* YYYY, YYYY-MM, YYYY-MM-DD or YYYYMMDD; six digits are none, since they may as well be YYMMDD. */
 static bool parse_date(const char **p, struct named_time *t)
 {
 	int year;
-	int month;
+	int month = 1;
+	t->tm.tm_mday = 1;
+	t->span_months = 12;
 	if (!take_digits(p, 4, &year))
 		return false;
-	bool compact = **p != '-';
-	if ((!compact && !take_char(p, '-')) || !take_digits(p, 2, &month) || (!compact && !take_char(p, '-')) ||
-		!take_digits(p, 2, &t->tm.tm_mday))
-		return false;
+	bool compact = is_digit(**p);
+	/* What follows a minus and is no month is an offset. */
+	if (compact || (**p == '-' && is_digit((*p)[1]))) {
+		t->span_months = 1;
+		if ((!compact && !take_char(p, '-')) || !take_digits(p, 2, &month))
+			return false;
+		if (compact || take_char(p, '-')) {
+			t->span_months = 0;
+			t->span_ns = 24 * 3600 * CLOCK_SECOND;
+			if (!take_digits(p, 2, &t->tm.tm_mday))
+				return false;
+		}
+	}
 	t->tm.tm_year = year - 1900;
 	t->tm.tm_mon = month - 1;
-	t->span_ns = 24 * 3600 * CLOCK_SECOND;
 	return true;
+}
+
+/* What a year or a month covers depends on which it is. */
+static void measure_months(struct named_time *t)
+{
+	struct tm first = t->tm;
+	struct tm next = t->tm;
+	if (t->span_months == 0)
+		return;
+	next.tm_mon += t->span_months;
+	t->span_ns = ((int64_t)timegm(&next) - (int64_t)timegm(&first)) * CLOCK_SECOND;
 }
 
 /* timegm() takes any number and carries it over; a date that comes back changed was none. */
 static bool named_seconds(const struct named_time *t, int64_t *ret_s)
 {
 	struct tm tm = t->tm;
-	if (tm.tm_mon > 11 || tm.tm_hour > 23 || tm.tm_min > 59 || tm.tm_sec > 59)
+	bool midnight = tm.tm_hour == 24 && tm.tm_min == 0 && tm.tm_sec == 0 && t->fraction_ns == 0;
+	if (tm.tm_mon > 11 || (tm.tm_hour > 23 && !midnight) || tm.tm_min > 59 || tm.tm_sec > 59)
 		return false;
-	*ret_s = (int64_t)timegm(&tm) - t->offset_s;
+	if (midnight) {
+		/* The day's end, which is the next one's beginning. */
+		tm.tm_hour = 0;
+		*ret_s = (int64_t)timegm(&tm) + 24 * INT64_C(3600) - t->offset_s;
+	} else {
+		*ret_s = (int64_t)timegm(&tm) - t->offset_s;
+	}
 	return tm.tm_year == t->tm.tm_year && tm.tm_mon == t->tm.tm_mon && tm.tm_mday == t->tm.tm_mday;
 }
 
@@ -205,7 +235,8 @@ bool clock_parse(const char *text, int64_t *ret_first, int64_t *ret_last)
 	const char *p = text;
 	if (!parse_date(&p, &t))
 		return false;
-	bool timed = take_char(&p, 'T') || take_char(&p, ' ');
+	bool timed = t.span_months == 0 && (take_char(&p, 'T') || take_char(&p, 't') || take_char(&p, ' '));
+	measure_months(&t);
 	if (!(timed ? parse_time_of_day(&p, &t) : parse_offset(&p, &t)))
 		return false;
 	int64_t seconds;

@@ -29,10 +29,11 @@ void clock_second_name(int64_t t, char dst[static CLOCK_TEXT_MAX]);
 void clock_compact_name(int64_t t, char dst[static CLOCK_TEXT_MAX]);
 
 /*
- * Parses an ISO 8601 time or date as users type it: YYYY-MM-DD or YYYYMMDD; after it, with T or a space, HH, HH:MM[:SS]
- * or HHMM[SS], the seconds with a fraction or without; then Z or an offset (+HH:MM, +HHMM, +HH, or with a minus), UTC
- * where there is none. *ret_first is the moment named, *ret_last the last nanosecond of what was named (end of that
- * day, hour, minute or second); what 64 bits cannot count becomes the nearest they can. False when it is no such text.
+ * Parses an ISO 8601 time or date as users type it: YYYY, YYYY-MM, YYYY-MM-DD or YYYYMMDD; after a day, with T or a
+ * space, HH, HH:MM[:SS] or HHMM[SS], the seconds with a fraction or without, 24:00 for the day's end; then Z or an
+ * offset (+HH:MM, +HHMM, +HH, or with a minus), UTC where there is none. T and Z may be small. *ret_first is the moment
+ * named, *ret_last the last nanosecond of what was named (end of that year, month, day, hour, minute or second); what
+ * 64 bits cannot count becomes the nearest they can. False when it is no such text.
  */
 bool clock_parse(const char *text, int64_t *ret_first, int64_t *ret_last);
 

@@ -128,7 +128,7 @@ def test_at_takes_every_spelling_of_a_time_in_a_dataset(repo):
     day, minute = second["time"][:10], second["time"][:16]
     east, west = t2 + datetime.timedelta(hours=2), t2 - datetime.timedelta(hours=5, minutes=30)
     compact = t2.strftime("%Y%m%dT%H%M")
-    newest_for = [minute, day, minute + "Z", "2099-01-01", "2099-01-01T00:00", "9999-12-31", compact,
+    newest_for = [minute, day, day[:7], day[:4], day + "T24:00", minute.lower() + "z", minute + "Z", "2099-01-01", "2099-01-01T00:00", "9999-12-31", compact,
                   compact + "Z", iso(t2, n2), iso(t2, n2) + "Z", day.replace("-", ""), iso(east, n2) + "+02:00",
                   iso(west, n2) + "-05:30",
                   east.strftime("%Y-%m-%dT%H:%M") + "+02:00", east.strftime("%Y%m%dT%H%M") + "+0200",
