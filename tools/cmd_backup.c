@@ -206,6 +206,17 @@ static void print_plain(const struct cli *cli, const struct request *q, const st
 			snapshot_state_name(res->snapshot->state), q->dataset);
 }
 
+static int collect_skips(struct cli *cli, const struct request *q, struct skips *ret, struct error *err)
+{
+	int r = skips_collect(cli, ret, err);
+
+	for (size_t i = 0; r == 0 && i < q->paths.count; i++)
+		r = skips_judge_source(cli, ret, q->paths.list[i], err);
+	if (r < 0)
+		skips_release(ret);
+	return r;
+}
+
 static int run(struct cli *cli, struct request *q)
 {
 	struct error err = ERROR_INIT;
@@ -219,7 +230,7 @@ static int run(struct cli *cli, struct request *q)
 		code = cli_open_catalog(cli);
 	if (code != CLI_OK)
 		return code;
-	if (skips_collect(cli, &skips, &err) < 0)
+	if (collect_skips(cli, q, &skips, &err) < 0)
 		return cli_fail(cli, &err);
 	q->o.skip_paths = (const char *const *)skips.list;
 	q->o.skip_count = skips.count;

@@ -173,6 +173,45 @@ def test_a_source_that_is_not_there_makes_no_snapshot(repo, tmp_path):
     assert repo.json('snapshots') == []
 
 
+def test_a_source_inside_the_repository_or_the_cache_is_refused(repo, source, tmp_path):
+    repo.drfs('backup', 'files', f'{source}/')
+    cache = repo.folder + '/cache/drfs'
+    (tmp_path / 'link').symlink_to(repo.path)
+    for path in (repo.path, repo.path + '/', repo.path + '/packs', cache, cache + '/', f'{tmp_path}/link/',
+                 f'{source}/../drfs/repo'):
+        fails(repo, USAGE, 'backup', 'x', path, says=[path, 'not saved'])
+        fails(repo, USAGE, 'backup', 'x', str(source), path, says=path)
+    fails(repo, USAGE, 'backup', 'x', '.', cwd=repo.path)
+    fails(repo, USAGE, 'backup', '-n', 'x', '.', cwd=repo.path)
+    assert not any(row['dataset'] == 'x' for row in repo.json('snapshots'))
+    repo.drfs('backup', 'x', f'{tmp_path}/link')
+    assert [e['type'] for e in repo.json('ls', 'x/latest')] == ['symlink']
+
+
+def test_a_source_that_is_the_repository_by_a_bind_mount_is_refused(repo, tmp_path):
+    (tmp_path / 'bound').mkdir()
+    done = subprocess.run(['mount', '--bind', repo.path, tmp_path / 'bound'], capture_output=True, check=False)
+    if done.returncode != 0:
+        pytest.skip('cannot make a bind mount')
+    try:
+        fails(repo, USAGE, 'backup', 'x', str(tmp_path / 'bound'), says='not saved')
+        fails(repo, USAGE, 'backup', 'x', f'{tmp_path}/bound/', says='not saved')
+    finally:
+        subprocess.run(['umount', tmp_path / 'bound'], check=True)
+
+
+def test_a_source_inside_a_mount_of_the_same_repository_is_refused(repo, fresh_repo, source, tmp_path):
+    repo.drfs('backup', 'files', f'{source}/')
+    with repo.mount() as mnt:
+        for path in (mnt, mnt + '/', mnt + '/files/latest/', mnt + '/files/latest/sub'):
+            fails(repo, USAGE, 'backup', 'x', path, says=[mnt, 'not saved'])
+        other = fresh_repo(tmp_path / 'other')
+        other.drfs('init')
+        fails(other, USAGE, 'backup', 'x', mnt, says='not saved')
+        other.drfs('backup', 'x', mnt + '/files/latest/')
+        assert other.drfs('cat', 'x/latest/a.txt') == 'alpha\n'
+
+
 def test_backup_says_what_it_lacks(repo, tmp_path):
     fails(repo, USAGE, 'backup', says='dataset')
     fails(repo, USAGE, 'backup', 'files', says='--stdin')
