@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -58,6 +59,45 @@ static bool exists(struct store *store)
 	return store_stat(store, NULL, "config", &size, NULL) == 0;
 }
 
+/*
+ * What an init that was cut leaves is key slots and a temporary name; of the other folders repo_init() says more, and
+ * lost+found is the file system's. NULL: nothing else is there.
+ */
+static char *stranger_in(const char *folder)
+{
+	static const char *const known[] = {".", "..", "config", "keys", "packs", "snapshots", "index", "wraps",
+		"summaries", "marks", "sessions", "prune", "lost+found"};
+	DIR *dir = opendir(folder);
+	char *found = NULL;
+
+	for (struct dirent *d = NULL; dir != NULL && found == NULL && (d = readdir(dir)) != NULL;) {
+		bool is_known = strncmp(d->d_name, ".tmp_", 5) == 0;
+		for (size_t i = 0; i < sizeof(known) / sizeof(known[0]); i++)
+			is_known = is_known || strcmp(d->d_name, known[i]) == 0;
+		if (!is_known)
+			found = hex_printable(d->d_name, strlen(d->d_name));
+	}
+	if (dir != NULL)
+		closedir(dir);
+	return found;
+}
+
+/* Before a key is made or a passphrase asked for. */
+static int judge_place(struct store *store, const char *url, struct error *err)
+{
+	char *stranger = store->local_path == NULL ? NULL : stranger_in(store->local_path);
+	int r = 0;
+
+	if (exists(store))
+		r = error_set(err, ERR_EXISTS, "there is a repository at '%s' already", url);
+	else if (stranger != NULL)
+		r = error_set(err, ERR_USAGE,
+			"'%s' holds other data ('%s') and no repository; name a folder that is empty or not there yet",
+			url, stranger);
+	free(stranger);
+	return r;
+}
+
 static int make(struct cli *cli, const char *url, const char *label, struct cli_unlock *u, struct id *ret_slot,
 	struct error *err)
 {
@@ -65,8 +105,8 @@ static int make(struct cli *cli, const char *url, const char *label, struct cli_
 	struct store *store = NULL;
 	int r = store_open(url, &opening, &store, err);
 
-	if (r == 0 && exists(store)) /* said before a key is made or a passphrase asked for */
-		r = error_set(err, ERR_EXISTS, "there is a repository at '%s' already", url);
+	if (r == 0)
+		r = judge_place(store, url, err);
 	if (r == 0)
 		r = cli_unlock(cli, true, u, err);
 	if (r == 0)

@@ -88,6 +88,17 @@ def test_init_makes_no_parents(bare, tmp_path):
     assert not (tmp_path / 'no').exists()
 
 
+def test_init_refuses_a_folder_with_other_data_in_it(bare):
+    os.makedirs(bare.path + '/lost+found')
+    Path(bare.path, 'photo.jpg').write_text('x')
+    fails(bare, USAGE, 'init', says=[bare.path, 'photo.jpg'])
+    assert sorted(os.listdir(bare.path)) == ['lost+found', 'photo.jpg'] and not os.path.exists(bare.key)
+    os.unlink(bare.path + '/photo.jpg')
+    bare.drfs('init')
+    os.unlink(bare.path + '/config')  # as an init leaves it that was cut
+    bare.drfs('init')
+
+
 def test_something_else_is_not_taken_for_a_repository(bare):
     os.makedirs(bare.path)
     Path(bare.path, 'config').write_text('{"version": 2, "id": "of some other program"}' * 20)
