@@ -131,6 +131,9 @@ int repo_key_add(
  * unless force. */
 int repo_key_remove(struct repo *repo, const struct id *slot, bool force, struct error *err);
 
+/* What repo_key_remove() would refuse, told before it is done; changes nothing. */
+int repo_key_may_remove(struct repo *repo, const struct id *slot, bool force, struct error *err);
+
 /* A key file: 32 bytes from 64 hex digits on a line after "drfs-key-1 ". ERR_CORRUPT when it is none. */
 int repo_key_file_read(const char *path, uint8_t ret_key[static 32], struct error *err);
 /* Makes one, 0600, fsynced. ERR_EXISTS when the file is there. */

@@ -65,7 +65,7 @@ void repo_revoke(struct repo *repo, const struct id *slot)
 	}
 }
 
-int repo_key_remove(struct repo *repo, const struct id *slot, bool force, struct error *err)
+int repo_key_may_remove(struct repo *repo, const struct id *slot, bool force, struct error *err)
 {
 	char name[FORMAT_NAME_MAX];
 	uint64_t size;
@@ -80,6 +80,16 @@ int repo_key_remove(struct repo *repo, const struct id *slot, bool force, struct
 		return error_set(err, ERR_USAGE, "this is the last key: without it nobody opens the repository again");
 	if (!force && id_equal(slot, &repo->own->id))
 		return error_set(err, ERR_USAGE, "this is the key in use: remove it with another key");
+	return 0;
+}
+
+int repo_key_remove(struct repo *repo, const struct id *slot, bool force, struct error *err)
+{
+	char name[FORMAT_NAME_MAX];
+	int rc = repo_key_may_remove(repo, slot, force, err);
+	if (rc != 0)
+		return rc;
+	object_name(KIND_SLOT, 0, slot, name);
 	rc = mark_put_revocation(repo, slot, err);
 	if (rc == 0)
 		rc = store_del(repo->store, NULL, name, err);

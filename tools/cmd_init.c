@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: MIT */
 #include <dirent.h>
+#include <libgen.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "base/hex.h"
 #include "base/host.h"
@@ -98,6 +101,49 @@ static int judge_place(struct store *store, const char *url, struct error *err)
 	return r;
 }
 
+/* The folder above a repository that is not there yet. */
+static int judge_parent(const char *url, struct error *err)
+{
+	struct stat st;
+	char *copy = strdup(strncmp(url, "file://", 7) == 0 ? url + 7 : url);
+
+	if (copy == NULL)
+		return error_no_memory(err, "a path");
+	const char *above = dirname(copy);
+	int r = stat(above, &st) == 0 && S_ISDIR(st.st_mode)
+			? 0
+			: error_set(err, ERR_NOT_FOUND, "cannot make the folder '%s': '%s' is not there, make it first",
+				  url, above);
+	free(copy);
+	return r;
+}
+
+/* What -n says: no folder, no key, no question. */
+static int tell(struct cli *cli, const char *url, struct error *err)
+{
+	struct store_options opening = {.log = cli->log};
+	struct store *store = NULL;
+	const char *key = getenv("DRFS_KEY_FILE");
+	int r = store_open(url, &opening, &store, err);
+	bool is_new = r == ERR_NO_REPO && access(url, F_OK) != 0;
+
+	if (is_new) {
+		error_clear(err);
+		r = judge_parent(url, err);
+	} else if (r == 0) {
+		r = judge_place(store, url, err);
+	}
+	store_close(store);
+	if (r < 0)
+		return r;
+	if (key == NULL || key[0] == '\0')
+		key = cli->conf->key_file;
+	printf("would make a repository at '%s'%s\n", url, is_new ? " and its folder" : "");
+	if (key != NULL && access(key, F_OK) != 0)
+		printf("would make the key file '%s'\n", key);
+	return 0;
+}
+
 static int make(struct cli *cli, const char *url, const char *label, struct cli_unlock *u, struct id *ret_slot,
 	struct error *err)
 {
@@ -138,11 +184,11 @@ int cmd_init(struct cli *cli, int argc, char **argv)
 	const char *url = code == CLI_OK ? cli_url(cli) : NULL;
 	if (url == NULL)
 		return code != CLI_OK ? code : CLI_USAGE;
-	if (make(cli, url, label, &unlock, &slot, &err) < 0) {
+	if (cli->dry_run ? tell(cli, url, &err) < 0 : make(cli, url, label, &unlock, &slot, &err) < 0) {
 		code = cli_fail(cli, &err);
 		if (code == CLI_NO_REPO) /* which is no news to who makes one: its place is not there */
 			code = CLI_FAILED;
-	} else {
+	} else if (!cli->dry_run) {
 		char hex[ID_HEX_MAX];
 		id_hex(&slot, hex);
 		hex[16] = '\0';

@@ -2,6 +2,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/jsonout.h"
@@ -63,8 +64,26 @@ static int new_unlock(struct cli *cli, const struct key_request *q, struct cli_u
 	return cli_unlock_terminal(ret, true, err);
 }
 
+/* Opening the repository has shown that this key opens it; what the new one would be is all that is left to say. */
+static int tell_add(struct cli *cli, const struct key_request *q)
+{
+	const char *path = q->new_key_file;
+
+	if ((cli->repo->own->rights & RIGHT_KEYS) == 0)
+		log_warn(cli->log, "this key may not add keys");
+	if (path == NULL)
+		printf("would add a key: a passphrase %s\n",
+			q->new_password_file == NULL ? "asked for on the terminal" : "read from its file");
+	else
+		printf("would add a key: the key file '%s'%s\n", path,
+			access(path, F_OK) == 0 ? "" : ", which would be made");
+	return CLI_OK;
+}
+
 static int add(struct cli *cli, const struct key_request *q)
 {
+	if (cli->dry_run)
+		return tell_add(cli, q);
 	struct cli_unlock fresh = {0};
 	struct error err = ERROR_INIT;
 	struct id slot;
@@ -111,11 +130,17 @@ static int take_away(struct cli *cli, const struct key_request *q)
 	if (card == NULL)
 		return cli_fail(cli, &err);
 	struct id id = card->id;
-	int r = repo_key_remove(cli->repo, &id, q->force, &err);
+	int r = cli->dry_run ? repo_key_may_remove(cli->repo, &id, q->force, &err)
+			     : repo_key_remove(cli->repo, &id, q->force, &err);
 	if (r == ERR_USAGE)
 		error_wrap(&err, r, "not removed without --force");
 	if (r < 0)
 		return cli_fail(cli, &err);
+	if (cli->dry_run) {
+		printf("would remove the key ");
+		print_slot(cli, card);
+		return CLI_OK;
+	}
 	log_notice(
 		cli->log, "the key opens nothing from now on; who copied the repository before still reads that copy");
 	return CLI_OK;

@@ -166,10 +166,33 @@ static int serve_in_background(struct cli *cli, struct mount_request *q)
 	return code;
 }
 
+/* What -n says: all that serve() looks at, with the key too. A dead mount there is left as it is. */
+static int tell(struct cli *cli, const struct mount_request *q)
+{
+	enum mountpoint_kind kind = MOUNTPOINT_NONE;
+	char *mountpoint = NULL;
+	int code = cli_load_conf(cli);
+	const char *url = code == CLI_OK ? cli_url(cli) : NULL;
+
+	if (url == NULL)
+		return code != CLI_OK ? code : CLI_USAGE;
+	if (mountpoint_kind(q->mountpoint, &kind, NULL) < 0 || kind != MOUNTPOINT_DRFS_DEAD)
+		code = look_first(cli, q, url, &mountpoint);
+	if (code == CLI_OK)
+		code = cli_open(cli, false);
+	if (code == CLI_OK)
+		printf("would mount '%s' at '%s'%s\n", cli->repo->store->url, q->mountpoint,
+			kind == MOUNTPOINT_DRFS_DEAD ? " in place of a mount whose process is gone" : "");
+	free(mountpoint);
+	return code;
+}
+
 static int mount_it(struct cli *cli, struct mount_request *q)
 {
 	if (q->mountpoint == NULL)
 		return cli_usage(cli, "where? for example: drfs mount /mnt/dr");
+	if (cli->dry_run)
+		return tell(cli, q);
 	return q->foreground ? serve(cli, q, -1) : serve_in_background(cli, q);
 }
 

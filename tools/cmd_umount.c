@@ -1,10 +1,27 @@
 /* SPDX-License-Identifier: MIT */
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/mountpoint.h"
 #include "fs/unmount.h"
 #include "tools/cli.h"
+
+/* What -n says. */
+static int tell(struct cli *cli, const char *mountpoint)
+{
+	struct error err = ERROR_INIT;
+	enum mountpoint_kind kind = MOUNTPOINT_NONE;
+	int r = mountpoint_kind(mountpoint, &kind, &err);
+
+	if (r == 0 && kind != MOUNTPOINT_DRFS && kind != MOUNTPOINT_DRFS_DEAD)
+		r = error_set(&err, ERR_USAGE, "nothing of drfs is mounted at '%s'", mountpoint);
+	if (r < 0)
+		return cli_fail(cli, &err);
+	printf("would unmount '%s'%s\n", mountpoint, kind == MOUNTPOINT_DRFS_DEAD ? ", whose process is gone" : "");
+	return CLI_OK;
+}
 
 int cmd_umount(struct cli *cli, int argc, char **argv)
 {
@@ -23,6 +40,8 @@ int cmd_umount(struct cli *cli, int argc, char **argv)
 	if (mountpoint == NULL)
 		return cli_usage(cli, "which mount point? for example: drfs umount /mnt/dr");
 	cli_set_log(cli);
+	if (cli->dry_run)
+		return tell(cli, mountpoint);
 	return unmount_run(mountpoint, 0, &err) < 0 ? cli_fail(cli, &err) : CLI_OK;
 }
 

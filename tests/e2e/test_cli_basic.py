@@ -393,3 +393,22 @@ def test_completion_knows_every_command(bare):
     overview = bare.cli('help').stdout
     commands = re.findall(r'^  ([a-z]+)  +[a-z]', overview, re.M)
     assert set(commands) <= set(words)
+
+
+def test_a_dry_run_of_what_changes_something_tells_and_does_nothing(bare, tmp_path, fuse):
+    mnt, key = tmp_path / 'mnt', str(tmp_path / 'new.key')
+    mnt.mkdir()
+    assert bare.path in bare.drfs('init', '-n') and not os.path.exists(bare.path) and not os.path.exists(bare.key)
+    bare.cli('-r', f'{tmp_path}/no/parent', 'init', '-n', code=1)
+    bare.drfs('init')
+    bare.cli('init', '-n', code=1)
+    assert key in bare.drfs('key', 'add', '-n', '--new-key-file', key) and not os.path.exists(key)
+    bare.cli('key', 'remove', '-n', bare.json('key', 'list')[0]['id'], code=2)
+    bare.drfs('key', 'add', '--new-key-file', key)
+    other = next(row['id'] for row in bare.json('key', 'list') if not row['own'])
+    assert other[:8] in bare.drfs('key', 'remove', '-n', other) and len(bare.json('key', 'list')) == 2
+    assert str(mnt) in bare.drfs('mount', '-n', str(mnt)) and not os.path.ismount(mnt)
+    bare.cli('umount', '-n', str(mnt), code=2)
+    with bare.mount(where=str(mnt)):
+        assert str(mnt) in bare.drfs('umount', '-n', str(mnt)) and os.path.ismount(mnt)
+        bare.cli('mount', '-n', str(mnt), code=11)
