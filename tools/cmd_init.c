@@ -14,6 +14,24 @@
 
 static const struct cli_option options[] = {{"label", 'l', true, false}};
 
+/* The URL as it is good for from any folder: a path that was given without its beginning gets one. */
+static const char *lasting_url(const struct cli *cli, const char *url)
+{
+	bool is_relative = url[0] != '/' && strncmp(url, "file:", 5) != 0 && cli->repo->store->local_path != NULL;
+
+	return is_relative ? cli->repo->store->local_path : url;
+}
+
+static void lasting_key_path(struct cli_unlock *u)
+{
+	char *whole = u->key_path == NULL || u->key_path[0] == '/' ? NULL : realpath(u->key_path, NULL);
+
+	if (whole != NULL) {
+		free(u->key_path);
+		u->key_path = whole;
+	}
+}
+
 static void print_sheet(const struct cli *cli, const char *url, const struct cli_unlock *u, const char *slot)
 {
 	char id[2 * FORMAT_REPO_LEN + 1];
@@ -192,6 +210,8 @@ int cmd_init(struct cli *cli, int argc, char **argv)
 		char hex[ID_HEX_MAX];
 		id_hex(&slot, hex);
 		hex[16] = '\0';
+		url = lasting_url(cli, url);
+		lasting_key_path(&unlock);
 		if (cli->json)
 			code = print_json(cli, url, &unlock, hex);
 		else if (!cli->quiet)

@@ -56,18 +56,25 @@ static void on_ready(void *arg)
 }
 
 /* The folder of a repository that lies on this machine, as an absolute path; NULL: it lies elsewhere. Caller frees. */
-static char *local_folder(const char *url)
+static char *local_folder(struct cli *cli, const char *url)
 {
-	if (strncmp(url, "file://", 7) == 0)
-		url += 7;
-	return url[0] == '/' ? realpath(url, NULL) : NULL;
+	struct store_options opening = {.log = cli->log};
+	struct store *store = NULL;
+
+	if (url[0] == '/')
+		return realpath(url, NULL);
+	if (store_open(url, &opening, &store, NULL) < 0) /* told when it is opened for use */
+		return NULL;
+	char *folder = store->local_path == NULL ? NULL : strdup(store->local_path);
+	store_close(store);
+	return folder;
 }
 
 /* What can be known without the key is said before the key is asked for. */
 static int look_first(struct cli *cli, const struct mount_request *q, const char *url, char **ret_mountpoint)
 {
 	struct error err = ERROR_INIT;
-	char *folder = local_folder(url);
+	char *folder = local_folder(cli, url);
 	int r = mountpoint_check(q->mountpoint, folder, ret_mountpoint, &err);
 
 	if (r == 0)

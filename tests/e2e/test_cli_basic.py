@@ -59,6 +59,12 @@ def test_the_recovery_sheet_is_enough_to_bring_everything_back(bare, source, fus
     assert Path(to, 'a.txt').read_text() == Path(to, 'by-mount').read_text() == 'alpha\n'
 
 
+def test_the_recovery_sheet_names_the_repository_and_key_by_their_whole_paths(bare):
+    sheet = bare.drfs('-r', 'repo', 'init', cwd=bare.folder, env={'DRFS_KEY_FILE': 'key'})
+    assert f"export DRFS_REPO='{os.path.realpath(bare.path)}'" in sheet
+    assert f"export DRFS_KEY_FILE='{os.path.realpath(bare.key)}'" in sheet
+
+
 def test_init_takes_a_key_file_that_is_there(bare, tmp_path):
     bare.cli('init')
     before = Path(bare.key).read_bytes()

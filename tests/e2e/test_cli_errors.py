@@ -389,6 +389,11 @@ def test_mount_points_that_cannot_be(repo, tmp_path, fuse):
     fails(repo, USAGE, 'mount', str(inside))
 
 
+def test_a_repository_named_by_a_relative_path_is_not_mounted_over(repo, fuse):
+    for url in ('repo', './repo/', f'file://{repo.path}', f'file:{repo.path}'):
+        fails(repo, USAGE, 'mount', 'repo/keys', env={'DRFS_REPO': url}, cwd=repo.folder, says='repository itself')
+
+
 def test_a_mounted_mount_point_is_busy(repo):
     with repo.mount() as mnt:
         fails(repo, BUSY, 'mount', mnt, says=mnt)
