@@ -59,43 +59,76 @@ void complete_no_memory(struct complete_judgement *j)
 	complete_bad(j, "could not be checked for completeness: out of memory");
 }
 
-/* If `name` ends with a dot and one of `exts`, its length without them; otherwise 0. */
-static size_t strip_ext(const char *name, size_t len, const char *const *exts, size_t count)
+struct complete_promise {
+	const char *ext;
+	const struct complete_kind *kind; /* NULL: one that is only judged by its length */
+	size_t magic_len;                 /* a file of fewer bytes is none of this kind; 0: the kind tells */
+	const char *inside;               /* ending that a compressed file's name has without this one, without a dot */
+	bool packed, dump;
+};
+
+static const struct complete_promise promises[] = {
+	{.ext = "gz", .kind = &complete_kind_gzip, .magic_len = 3, .packed = true},
+	{.ext = "tgz", .kind = &complete_kind_gzip, .magic_len = 3, .packed = true, .inside = "tar"},
+	{.ext = "zst", .kind = &complete_kind_zstd, .magic_len = 4, .packed = true},
+	{.ext = "zstd", .kind = &complete_kind_zstd, .magic_len = 4, .packed = true},
+	{.ext = "tzst", .kind = &complete_kind_zstd, .magic_len = 4, .packed = true, .inside = "tar"},
+	{.ext = "lz4", .magic_len = 4, .packed = true},
+	{.ext = "xz", .magic_len = 6, .packed = true},
+	{.ext = "bz2", .magic_len = 3, .packed = true},
+	{.ext = "tar", .kind = &complete_kind_tar},
+	{.ext = "rdb", .kind = &complete_kind_rdb, .magic_len = 9, .dump = true},
+	/* These two hold what they like; only the beginning of what is known is a cut one. */
+	{.ext = "dump", .kind = &complete_kind_pgcustom, .dump = true},
+	{.ext = "pgdump", .kind = &complete_kind_pgcustom, .dump = true},
+	{.ext = "sql", .dump = true},
+};
+
+static const struct complete_promise *find_promise(const char *ext, size_t len)
 {
-	for (size_t i = 0; i < count; i++) {
-		size_t n = strlen(exts[i]);
-		if (len > n + 1 && name[len - n - 1] == '.' && strncasecmp(name + len - n, exts[i], n) == 0)
-			return len - n - 1;
-	}
-	return 0;
+	for (size_t i = 0; i < ARRAY_LEN(promises); i++)
+		if (strlen(promises[i].ext) == len && strncasecmp(promises[i].ext, ext, len) == 0)
+			return &promises[i];
+	return NULL;
 }
 
-/* Does the name say that this is a dump? Then an empty file is a broken one. */
-static bool is_dump_name(const char *name, size_t len)
+/* What the end of `name` promises; *ret_len: what is left of the name without it. A name is more than its ending. */
+static const struct complete_promise *promise_of(const char *name, size_t len, size_t *ret_len)
 {
-	static const char *const packed[] = {"gz", "zst", "zstd", "lz4", "xz", "bz2"};
-	static const char *const dumps[] = {"sql", "dump", "pgdump", "rdb"};
-	size_t n = strip_ext(name, len, packed, ARRAY_LEN(packed));
+	size_t dot = len;
 
-	return strip_ext(name, n != 0 ? n : len, dumps, ARRAY_LEN(dumps)) != 0;
+	while (dot > 0 && name[dot - 1] != '.')
+		dot--;
+	if (dot < 2)
+		return NULL;
+	*ret_len = dot - 1;
+	return find_promise(name + dot, len - dot);
 }
 
-static struct complete *new_at(bool named_dump, unsigned depth)
+static struct complete *new_of(const struct complete_file *file)
 {
 	struct complete *c = calloc(1, sizeof(*c));
 
 	if (c == NULL)
 		return NULL;
-	c->file = (struct complete_file){.named_dump = named_dump, .depth = depth};
+	c->file = *file;
 	c->j.kind = "";
 	return c;
 }
 
 int complete_new(const char *name, size_t name_len, uint64_t size_hint, struct complete **ret, struct error *err)
 {
-	struct complete *c = new_at(is_dump_name(name, name_len), 0);
+	size_t rest = 0;
+	struct complete_file file = {.promise = promise_of(name, name_len, &rest)};
 
 	(void)size_hint; /* No kind needs it today; a caller that knows it should not have to guess. */
+	if (file.promise != NULL && file.promise->inside != NULL)
+		file.inner_promise = find_promise(file.promise->inside, strlen(file.promise->inside));
+	else if (file.promise != NULL && file.promise->packed)
+		file.inner_promise = promise_of(name, rest, &rest);
+	file.named_dump = (file.promise != NULL && file.promise->dump) ||
+			  (file.inner_promise != NULL && file.inner_promise->dump);
+	struct complete *c = new_of(&file);
 	if (c == NULL)
 		return error_no_memory(err, "the completeness check of a file");
 	*ret = c;
@@ -104,7 +137,10 @@ int complete_new(const char *name, size_t name_len, uint64_t size_hint, struct c
 
 struct complete *complete_new_inner(const struct complete_file *file)
 {
-	return new_at(file->named_dump, file->depth + 1);
+	const struct complete_file inner = {
+		.named_dump = file->named_dump, .depth = file->depth + 1, .promise = file->inner_promise};
+
+	return new_of(&inner);
 }
 
 void complete_finish_inner(struct complete_judgement *j, struct complete *inner)
@@ -201,15 +237,34 @@ bool complete_wants_more(const struct complete *c)
 	return !c->j.settled;
 }
 
+/* It is no longer than the beginning of what its name says that it is. */
+static bool is_cut_magic(const struct complete *c)
+{
+	const struct complete_promise *p = c->file.promise;
+
+	if (p == NULL)
+		return false;
+	if (p->magic_len > 0)
+		return c->head_len < p->magic_len;
+	return p->kind != NULL && p->kind->sniff(&c->file, c->head, c->head_len, false) == SNIFF_MORE;
+}
+
 /* The file ended while its kind was not known yet. */
 static void finish_short(struct complete *c)
 {
-	if (c->head_len == 0 && c->file.named_dump) {
+	if (c->head_len == 0 && (c->file.named_dump || c->file.promise != NULL)) {
 		complete_bad(&c->j, "is empty");
 		return;
 	}
-	if (c->head_len > 0 && choose_kind(c, true))
-		start_kind(c);
+	if (c->head_len == 0 || !choose_kind(c, true))
+		return;
+	start_kind(c);
+	if (c->kind == NULL && is_cut_magic(c)) {
+		c->j.settled = false;
+		complete_bad(
+			&c->j, "ends after %zu bytes, within the first ones of what its name says it is", c->head_len);
+		c->j.kind = c->file.promise->kind != NULL ? c->file.promise->kind->name : c->file.promise->ext;
+	}
 }
 
 enum complete_verdict complete_finish(struct complete *c, const char **ret_kind, const char **ret_reason)

@@ -8,8 +8,9 @@
  * by: plain pg_dump and pg_dumpall, custom-format pg_dump, Redis RDB, gzip,
  * zstd (and what is inside those two), tar, and folders written by pg_dump -Fd.
  *
- * A kind is known by its content, never by its name; only an empty file is
- * judged by its name. A checker sees the bytes once, in order. It keeps less
+ * A kind is known by its content, never by its name; only a file that is
+ * empty, or ends within the few bytes that tell its kind, is judged by its
+ * name. A checker sees the bytes once, in order. It keeps less
  * than 512 KiB whatever the file's size, except for zstd, whose decoder needs
  * the frame's window: up to 8 MiB; a frame with a larger window is walked
  * block by block without being decoded.
@@ -35,8 +36,8 @@ enum complete_verdict {
 
 /*
  * Begins to judge one file. `name` (its last component; need not outlive the
- * call, any bytes) only says whether it claims to be a dump should it turn
- * out empty. `size_hint` is its expected size, 0 when not known.
+ * call, any bytes) only says what it claims to be should it turn
+ * out empty or too short to be that. `size_hint` is its expected size, 0 when not known.
  * Writes *ret, to be given back by complete_free(). 0 or ERR_NO_MEMORY.
  */
 int complete_new(const char *name, size_t name_len, uint64_t size_hint, struct complete **ret, struct error *err);

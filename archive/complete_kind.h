@@ -27,10 +27,14 @@ enum complete_sniff { SNIFF_NO, SNIFF_MORE, SNIFF_YES };
 /* So much of a file's beginning is enough to tell its kind. */
 enum { COMPLETE_HEAD_MAX = 4096 };
 
+/* What an ending of a name says of the file: less than its beginning cannot be one. */
+struct complete_promise;
+
 /* What is known of a file before its first byte. */
 struct complete_file {
 	bool named_dump; /* its name ends as dumps do: .sql, .dump.gz, … */
 	unsigned depth;  /* 0 for a file, 1 for what is inside of a compressed one */
+	const struct complete_promise *promise, *inner_promise; /* NULL: none */
 };
 
 struct complete_kind {

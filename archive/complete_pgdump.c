@@ -92,7 +92,7 @@ static bool is_cut_header(const struct complete_file *file, struct text all, str
 
 	if (text_starts(part, START_COMMON))
 		return strncmp(START_DUMP, part.p, part.len) == 0 || strncmp(START_CLUSTER, part.p, part.len) == 0;
-	return file->named_dump && n >= 3 && n == all.len && memcmp(all.p, begin, n) == 0;
+	return file->named_dump && n == all.len && memcmp(all.p, begin, n) == 0;
 }
 
 static enum complete_sniff pgdump_sniff(const struct complete_file *file, const uint8_t *head, size_t len, bool end)

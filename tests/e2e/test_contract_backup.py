@@ -110,7 +110,9 @@ def test_a_command_is_run_and_its_exit_status_believed(repo):
     ("app.sql", DUMP.format("SELECT 1;").encode(), DUMP.format("SELECT 1;").encode()[:60]),
     ("log.gz", gzip.compress(os.urandom(5000)), gzip.compress(os.urandom(5000))[:-9]),
     ("dump.rdb", b"REDIS0011\xff" + b"\0" * 8, b"REDIS0011\xfe\x00"),
-], ids=["pg_dump", "gzip", "rdb"])
+    ("early.rdb", b"REDIS0011\xff" + b"\0" * 8, b"REDI"),
+    ("none.tar.gz", gzip.compress(b"\0" * 10240), b""),
+], ids=["pg_dump", "gzip", "rdb", "first-bytes", "empty"])
 def test_files_of_known_kinds_that_were_cut_short_are_partial(repo, tmp_path, name, whole, torn):
     src = tmp_path / "dumps"
     src.mkdir()

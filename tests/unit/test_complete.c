@@ -279,8 +279,9 @@ static void test_complete__other_files_are_unknown_and_let_go_at_once(void **sta
 
 static void test_complete__an_empty_file_is_bad_when_its_name_promises_a_dump(void **state)
 {
-	static const char *const dumps[] = {"app.sql", "APP.SQL", "a.dump", "app.sql.gz", "app.dump.zst", "dump.rdb"};
-	static const char *const others[] = {"", "sql", ".sql", "app", "app.txt", "app.gz", "app.sql.bak", ".keep"};
+	static const char *const dumps[] = {"app.sql", "APP.SQL", "a.dump", "app.sql.gz", "app.dump.zst", "dump.rdb",
+		"app.gz", "app.tar.gz", "app.tgz", "app.tar", "app.zst", "app.csv.xz"};
+	static const char *const others[] = {"", "sql", ".sql", "app", "app.txt", ".gz", "app.sql.bak", ".keep"};
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(dumps); i++) {
@@ -290,6 +291,58 @@ static void test_complete__an_empty_file_is_bad_when_its_name_promises_a_dump(vo
 	}
 	for (size_t i = 0; i < ARRAY_LEN(others); i++)
 		assert_int_equal(judge_text(others[i], "").verdict, COMPLETE_UNKNOWN);
+}
+
+static void test_complete__a_file_cut_within_what_its_name_promises_is_bad(void **state)
+{
+	static const struct {
+		const char *name, *text, *kind;
+	} cut[] = {{"a.dump", "PGDM", "pg_dump custom"}, {"a.pgdump", "P", "pg_dump custom"}, {"a.sql", "-", "pg_dump"},
+		{"a.sql", "--", "pg_dump"}, {"dump.rdb", "REDI", "rdb"}, {"dump.rdb", "REDIS001", "rdb"},
+		{"a.gz", "\x1f", "gzip"}, {"A.TGZ", "\x1f\x8b", "gzip"}, {"a.csv.zst", "\x28\xb5\x2f", "zstd"},
+		{"a.tar", "etc/passwd", "tar"},
+		{"a.xz",
+			"\xfd"
+			"7zXZ",
+			"xz"}};
+	static const struct {
+		const char *name, *text;
+	} others[] = {{"a.txt", "PGDM"}, {"a.dump", "two"}, {"a.sql", "x"}, {"a.sql", "SELECT 1;\n"}, {"gz", "\x1f"},
+		{"a.gz", "hello"}, {"a.rdb.old", "REDI"}};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cut); i++) {
+		struct result r = judge_text(cut[i].name, cut[i].text);
+		if (r.verdict != COMPLETE_BAD)
+			fail_msg("'%s' holding '%s' passed", cut[i].name, cut[i].text);
+		assert_string_equal(r.kind, cut[i].kind);
+	}
+	for (size_t i = 0; i < ARRAY_LEN(others); i++)
+		assert_int_equal(judge_text(others[i].name, others[i].text).verdict, COMPLETE_UNKNOWN);
+}
+
+/* What is inside of a whole compressed file is judged by the name without its last ending. */
+static void test_complete__a_packed_file_holds_what_its_name_promises(void **state)
+{
+	static const char *const names[] = {"a.tar.gz", "a.tgz"};
+	uint8_t packed[64];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(names); i++) {
+		for (unsigned len = 0; len <= 10; len += 10) {
+			z_stream z = {.next_in = (Bytef *)(uintptr_t) "etc/passwd",
+				.avail_in = len,
+				.next_out = packed,
+				.avail_out = sizeof(packed)};
+			assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 31, 8, Z_DEFAULT_STRATEGY), Z_OK);
+			assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+			struct result r = judge(names[i], packed, z.total_out);
+			deflateEnd(&z);
+			assert_int_equal(r.verdict, COMPLETE_BAD);
+			assert_string_equal(r.kind, "gzip");
+			assert_int_equal(judge("a.gz", packed, sizeof(packed) - z.avail_out).verdict, COMPLETE_OK);
+		}
+	}
 }
 
 #define HEAD "--\n-- PostgreSQL database dump\n--\n\n"
@@ -874,6 +927,8 @@ int main(void)
 		cmocka_unit_test(test_complete__every_flip_in_rdb_is_bad),
 		cmocka_unit_test(test_complete__other_files_are_unknown_and_let_go_at_once),
 		cmocka_unit_test(test_complete__an_empty_file_is_bad_when_its_name_promises_a_dump),
+		cmocka_unit_test(test_complete__a_file_cut_within_what_its_name_promises_is_bad),
+		cmocka_unit_test(test_complete__a_packed_file_holds_what_its_name_promises),
 		cmocka_unit_test(test_complete_pgdump__closing_lines_decide),
 		cmocka_unit_test(test_complete_pgdump__a_long_middle_changes_nothing),
 		cmocka_unit_test(test_complete_pgcustom__all_versions_are_read),
