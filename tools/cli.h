@@ -58,7 +58,7 @@ struct cli_option {
 
 /*
  * Steps through argv (behind the sub-command). Options may stand anywhere
- * before "--". Returns the option's index, CLI_ARG_PLAIN with the word in
+ * before "--", and behind it every word is plain. Returns the option's index, CLI_ARG_PLAIN with the word in
  * *ret_value, CLI_ARG_END, or CLI_ARG_BAD after it has told what is wrong.
  * Global options are taken care of on the way.
  */
@@ -69,11 +69,12 @@ struct cli_args {
 	size_t option_count;
 	char **argv;
 	int argc, at;
-	const char *cluster; /* rest of -abc */
-	bool plain_only;     /* after "--" */
+	const char *cluster;  /* rest of -abc */
+	bool plain_only;      /* after "--" */
+	bool rest_is_command; /* set by the caller: "--" ends the words, and what follows is left for cli_rest() */
 };
 int cli_arg(struct cli_args *args, const char **ret_value);
-/* What is left after "--" (argv as it stands), for `backup --stdin NAME -- COMMAND…`. NULL when there was none. */
+/* What follows "--" (argv as it stands, NULL at its end), with rest_is_command. NULL when there was no "--". */
 char **cli_rest(struct cli_args *args);
 
 /* The value of --jobs: 1 to 1024. */

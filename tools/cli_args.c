@@ -144,11 +144,15 @@ int cli_arg(struct cli_args *a, const char **ret_value)
 		return take_letter(a, ret_value);
 	if (a->at >= a->argc)
 		return CLI_ARG_END;
-	const char *word = a->argv[a->at];
-	if (strcmp(word, "--") == 0)
-		return CLI_ARG_END;
-	a->at++;
-	if (word[0] != '-' || word[1] == '\0') {
+	if (!a->plain_only && strcmp(a->argv[a->at], "--") == 0) {
+		if (a->rest_is_command)
+			return CLI_ARG_END;
+		a->plain_only = true;
+		if (++a->at >= a->argc)
+			return CLI_ARG_END;
+	}
+	const char *word = a->argv[a->at++];
+	if (a->plain_only || word[0] != '-' || word[1] == '\0') {
 		*ret_value = word;
 		return CLI_ARG_PLAIN;
 	}
@@ -160,7 +164,7 @@ int cli_arg(struct cli_args *a, const char **ret_value)
 
 char **cli_rest(struct cli_args *a)
 {
-	return a->at < a->argc && strcmp(a->argv[a->at], "--") == 0 && a->at + 1 < a->argc ? a->argv + a->at + 1 : NULL;
+	return a->rest_is_command && a->at < a->argc ? a->argv + a->at + 1 : NULL;
 }
 
 int cli_jobs(struct cli *cli, const char *text, unsigned *ret_jobs)

@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -130,8 +131,8 @@ static int judge_request(struct cli *cli, struct request *q, char **command)
 		return cli_usage(cli, "what is to be saved? name paths, or --stdin NAME");
 	if (q->o.stdin_name != NULL && q->paths.count > 0)
 		return cli_usage(cli, "--stdin NAME and paths do not go together");
-	if (command != NULL && q->o.stdin_name == NULL)
-		return cli_usage(cli, "a command's output needs a name: --stdin NAME -- COMMAND");
+	if (command != NULL && command[0] == NULL)
+		return cli_usage(cli, "a command is missing behind '--'");
 	if (q->o.stdin_name != NULL && !entry_name_ok((const uint8_t *)q->o.stdin_name, strlen(q->o.stdin_name)))
 		return cli_usage(cli, "'%s' is no file name", q->o.stdin_name);
 	return CLI_OK;
@@ -258,15 +259,31 @@ static int run(struct cli *cli, struct request *q)
 	return code;
 }
 
+/* Behind "--" there are paths, or with --stdin a command. One that lacks --stdin is most likely a slip. */
+static int take_words(struct cli *cli, struct cli_args *args, struct request *q)
+{
+	const char *value;
+	struct stat st;
+	int what, code = CLI_OK;
+	bool dashes = false;
+
+	while (code == CLI_OK && (what = cli_arg(args, &value)) != CLI_ARG_END) {
+		if (what == CLI_ARG_BAD)
+			return CLI_USAGE;
+		if (args->plain_only && !dashes && q->dataset != NULL && lstat(value, &st) != 0 && errno == ENOENT)
+			return cli_usage(cli, "a command's output needs a name: --stdin NAME -- COMMAND");
+		dashes = args->plain_only;
+		code = take_option(cli, q, what, value);
+		args->rest_is_command = q->o.stdin_name != NULL;
+	}
+	return code;
+}
+
 int cmd_backup(struct cli *cli, int argc, char **argv)
 {
 	struct cli_args args = {.cli = cli, .options = options, .option_count = O_COUNT, .argv = argv, .argc = argc};
 	struct request q = {.o = {.stdin_fd = STDIN_FILENO, .compression = -1, .warn = warn, .warn_arg = cli}};
-	const char *value;
-	int what, code = CLI_OK;
-
-	while (code == CLI_OK && (what = cli_arg(&args, &value)) != CLI_ARG_END)
-		code = what == CLI_ARG_BAD ? CLI_USAGE : take_option(cli, &q, what, value);
+	int code = take_words(cli, &args, &q);
 	char **command = cli_rest(&args);
 	if (code == CLI_OK)
 		code = judge_request(cli, &q, command);

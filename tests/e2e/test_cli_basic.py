@@ -418,3 +418,17 @@ def test_a_dry_run_of_what_changes_something_tells_and_does_nothing(bare, tmp_pa
     with bare.mount(where=str(mnt)):
         assert str(mnt) in bare.drfs('umount', '-n', str(mnt)) and os.path.ismount(mnt)
         bare.cli('mount', '-n', str(mnt), code=11)
+
+
+def test_two_dashes_end_the_options_of_every_command(repo, tmp_path):
+    (tmp_path / '-odd').write_text('odd\n')
+    (tmp_path / 'even').write_text('even\n')
+    repo.drfs('backup', 'files', '--', '-odd', 'even', cwd=tmp_path)
+    assert repo.drfs('ls', '--', 'files') == '-odd\neven\n' == repo.drfs('ls', 'files', '--')
+    assert repo.drfs('cat', '--', 'files/latest/-odd') == 'odd\n'
+    repo.drfs('restore', '--', 'files/latest', '-back', cwd=tmp_path)
+    assert (tmp_path / '-back' / '-odd').read_text() == 'odd\n'
+    assert 'command' in repo.cli('backup', 'db', '--stdin', 'x', '--', input='data', code=2).stderr
+    assert '--stdin' in repo.cli('backup', 'db', '--', 'pg_dump', 'app', code=2).stderr
+    repo.drfs('backup', 'db', '--stdin', 'x', '--', 'echo', '--', '-n')
+    assert repo.drfs('cat', 'db/latest/x') == '-- -n\n'
