@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/fileio.h"
 #include "base/hex.h"
 #include "base/host.h"
 #include "base/jsonout.h"
@@ -162,12 +163,37 @@ static int tell(struct cli *cli, const char *url, struct error *err)
 	return 0;
 }
 
+/* Opens the place; *ret_made: its folder was made for it. */
+static int open_place(struct cli *cli, const char *url, struct store **ret_store, bool *ret_made, struct error *err)
+{
+	struct store_options opening = {.log = cli->log};
+	int r = store_open(url, &opening, ret_store, err);
+
+	*ret_made = r == ERR_NO_REPO;
+	if (r != ERR_NO_REPO)
+		return r;
+	error_clear(err);
+	opening.create = true;
+	return store_open(url, &opening, ret_store, err);
+}
+
+/* A folder made for nothing. One with anything else in it stays. */
+static void remove_place(const char *folder)
+{
+	char *keys = fileio_format("%s/keys", folder);
+
+	if (keys != NULL)
+		rmdir(keys);
+	rmdir(folder);
+	free(keys);
+}
+
 static int make(struct cli *cli, const char *url, const char *label, struct cli_unlock *u, struct id *ret_slot,
 	struct error *err)
 {
-	struct store_options opening = {.create = true, .log = cli->log};
 	struct store *store = NULL;
-	int r = store_open(url, &opening, &store, err);
+	bool made = false;
+	int r = open_place(cli, url, &store, &made, err);
 
 	if (r == 0)
 		r = judge_place(store, url, err);
@@ -175,6 +201,8 @@ static int make(struct cli *cli, const char *url, const char *label, struct cli_
 		r = cli_unlock(cli, true, u, err);
 	if (r == 0)
 		r = repo_init(store, &u->unlock, label, ret_slot, err);
+	if (r < 0 && store != NULL && made && store->local_path != NULL)
+		remove_place(store->local_path);
 	if (r == 0)
 		r = repo_open(store, &u->unlock, cli->log, &cli->repo, err);
 	if (r < 0)

@@ -99,6 +99,17 @@ def test_init_refuses_a_folder_with_other_data_in_it(bare):
     bare.drfs('init')
 
 
+def test_an_init_that_fails_leaves_no_folder_behind(bare, tmp_path):
+    (tmp_path / 'bad.key').write_text('no key')
+    for env in ({'DRFS_KEY_FILE': tmp_path / 'bad.key'}, {'DRFS_KEY_FILE': None, 'DRFS_PASSWORD_COMMAND': 'false'},
+                {'DRFS_KEY_FILE': None, 'DRFS_PASSWORD': ''}):
+        bare.cli('init', env=env, code=USAGE if 'DRFS_PASSWORD' in env else FAILED, start_new_session=True)
+        assert not os.path.exists(bare.path)
+    os.mkdir(bare.path)
+    fails(bare, FAILED, 'init', env={'DRFS_KEY_FILE': tmp_path / 'bad.key'})
+    assert os.listdir(bare.path) == []
+
+
 def test_something_else_is_not_taken_for_a_repository(bare):
     os.makedirs(bare.path)
     Path(bare.path, 'config').write_text('{"version": 2, "id": "of some other program"}' * 20)
