@@ -62,7 +62,7 @@ static int run_steps(struct check *c, struct error *err)
 	if (status == 0)
 		status = check_pack_data(c);
 	if (status == 0)
-		check_pack_uses(c);
+		status = check_pack_uses(c, err);
 	return status;
 }
 

@@ -98,6 +98,7 @@ struct check {
 	struct check_names names;
 	struct catalog *catalog; /* of bases; NULL while no pack has a chunk that stands on another */
 	atomic_bool has_bases;
+	bool index_denied; /* some segment does not count */
 
 	atomic_uint_fast64_t objects, nodes, chunks, bytes_read, errors, warnings;
 	atomic_int status;
@@ -172,10 +173,12 @@ int check_row_id(const struct check *c, const struct check_toc *toc, const struc
 int check_pack_tables(struct check *c);
 int check_pack_data(struct check *c);
 /* After all else: what is in no index, and what nothing needs. */
-void check_pack_uses(struct check *c);
+int check_pack_uses(struct check *c, struct error *err);
 
 /* ---- check_index.c ---- */
 int check_index(struct check *c, struct error *err);
+/* Looks at the segments that came since the listing. */
+int check_index_again(struct check *c, struct error *err);
 
 /* ---- check_tree.c ---- */
 int check_trees(struct check *c);

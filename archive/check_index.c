@@ -141,6 +141,7 @@ static int take_segment(void *arg, size_t index, int status, const struct buf *c
 		return 0;
 	}
 	if (status == ERR_DENIED && content->len > 0) {
+		c->index_denied = true;
 		check_tell(c, CHECK_WARNING, name, "it does not count: %s", error_text(&damage));
 		return 0;
 	}
@@ -149,6 +150,36 @@ static int take_segment(void *arg, size_t index, int status, const struct buf *c
 	status = check_segment(c, s, name, &damage);
 	segment_free(s);
 	return status < 0 && check_stopped(c) == 0 ? check_stop(c, status, &damage) : status;
+}
+
+static int add_fresh(void *arg, const char *name, uint64_t size, struct error *err)
+{
+	struct id_list *l = arg;
+	struct id id;
+	(void)size;
+	const char *slash = strrchr(name, '/');
+	if (!slash || !id_parse(slash + 1, &id))
+		return 0;
+	return id_list_add(l, &id) ? 0 : error_no_memory(err, "the names of the index segments");
+}
+
+/* A merge that ran meanwhile: its segment may have come after the list, and what went into it be gone before it. */
+int check_index_again(struct check *c, struct error *err)
+{
+	struct id_list now = {0}, fresh = {0}, *known = &c->names.index;
+	int status = store_list(c->repo->store, NULL, "index/", "", add_fresh, &now, err);
+	id_list_sort(&now);
+	if (status == 0 && !id_list_minus(&fresh, &now, known))
+		status = error_no_memory(err, "the names of the index segments");
+	if (status == 0 && fresh.count > 0) {
+		struct id_list before = *known;
+		*known = fresh;
+		status = object_get_many(c->repo, KIND_INDEX, fresh.ids, fresh.count, take_segment, c, err);
+		*known = before;
+	}
+	id_list_release(&now);
+	id_list_release(&fresh);
+	return status;
 }
 
 int check_index(struct check *c, struct error *err)

@@ -112,6 +112,7 @@ int check_marks(struct check *c, struct error *err)
 
 static int check_summary(struct check *c, const char *name, const struct summary *s)
 {
+	const struct id_list forgotten = {.ids = c->set->forgotten, .count = c->set->forgotten_count};
 	char hex[ID_HEX_MAX];
 	for (size_t i = 0; i < s->count; i++) {
 		struct snapshot *snapshot = NULL;
@@ -123,9 +124,11 @@ static int check_summary(struct check *c, const char *name, const struct summary
 		if (rc != 0)
 			return rc;
 		id_hex(&e->id, hex);
-		if (!id_list_has(&c->names.snapshots, &e->id))
-			check_tell(c, CHECK_WARNING, name,
-				"'snapshots/%s' is missing; this summary still holds what it said", hex);
+		if (!id_list_has(&c->names.snapshots, &e->id) && !id_list_has(&forgotten, &e->id))
+			check_tell(c, CHECK_ERROR, name,
+				"'snapshots/%s' is missing, and no forget mark says why; this summary still holds what "
+				"it said: bring it back from a copy of the repository",
+				hex);
 	}
 	return 0;
 }

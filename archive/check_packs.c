@@ -261,18 +261,40 @@ int check_pack_data(struct check *c)
 
 /* ---- uses ---- */
 
-void check_pack_uses(struct check *c)
+/* A pack that a snapshot needs was in a segment before that snapshot was put. */
+static bool lacks_index(struct check_pack *p)
+{
+	return !atomic_load(&p->bad) && !atomic_load(&p->indexed) && atomic_load(&p->referenced);
+}
+
+static int look_again(struct check *c, struct error *err)
+{
+	for (size_t i = 0; i < c->names.pack_count; i++)
+		if (lacks_index(&c->names.packs[i]))
+			return check_index_again(c, err);
+	return 0;
+}
+
+int check_pack_uses(struct check *c, struct error *err)
 {
 	char name[FORMAT_NAME_MAX];
 	/* Of a backup that is under way packs stand before their segment does. */
-	enum check_severity severity = c->names.sessions.count > 0 ? CHECK_NOTE : CHECK_WARNING;
+	enum check_severity loose = c->names.sessions.count > 0 ? CHECK_NOTE : CHECK_WARNING;
+	int status = look_again(c, err);
+	if (status != 0)
+		return status;
 	for (size_t i = 0; i < c->names.pack_count; i++) {
-		const struct check_pack *p = &c->names.packs[i];
+		struct check_pack *p = &c->names.packs[i];
 		if (atomic_load(&p->bad))
 			continue;
 		name_of(p, name);
-		if (!atomic_load(&p->indexed))
-			check_tell(c, severity, name,
+		if (lacks_index(p))
+			check_tell(c, c->index_denied ? CHECK_WARNING : CHECK_ERROR, name,
+				"in no index segment, though snapshots need it: the segment that held it is missing or "
+				"damaged, and backups store what it holds once more; bring 'index/' back from a copy "
+				"of the repository");
+		else if (!atomic_load(&p->indexed))
+			check_tell(c, loose, name,
 				"in no index segment: backups store what it holds once more; a segment is missing, or "
 				"a backup was cut off");
 		if (!atomic_load(&p->referenced))
@@ -280,4 +302,5 @@ void check_pack_uses(struct check *c)
 				"no snapshot needs it: it was left by a run that was cut off, or by snapshots that "
 				"are gone; the next prune takes it away");
 	}
+	return check_stopped(c);
 }

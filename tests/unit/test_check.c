@@ -350,12 +350,39 @@ static void test_check__every_missing_object_is_found(void **state)
 			continue;
 		take(s, s->names[i], &object);
 		put(s, s->names[i], NULL, 0);
-		/* A summary or an index segment that a merge took away is no fault. */
-		bool grave = strncmp(s->names[i], "summaries/", 10) != 0 && strncmp(s->names[i], "index/", 6) != 0;
+		/* A summary that a merge took away is no fault. */
+		bool grave = strncmp(s->names[i], "summaries/", 10) != 0;
 		expect_found(s, "taken away", s->names[i], 0, grave, true);
 		put(s, s->names[i], object.data, object.len);
 		buf_release(&object);
 	}
+}
+
+/* One by one: what a snapshot needs or is, whatever else still tells the same. */
+static void test_check__what_is_needed_and_missing_is_an_error(void **state)
+{
+	const struct saved *s = *state;
+	char summarised[FORMAT_NAME_MAX];
+	unsigned tried = 0;
+	object_name(KIND_SNAPSHOT, 0, &s->first, summarised);
+	for (size_t i = 0; i < s->name_count; i++) {
+		struct buf object = {0};
+		struct error err = ERROR_INIT;
+		if (strncmp(s->names[i], "index/", 6) != 0 && strncmp(s->names[i], "packs/", 6) != 0 &&
+			strcmp(s->names[i], summarised) != 0)
+			continue;
+		take(s, s->names[i], &object);
+		put(s, s->names[i], NULL, 0);
+		struct repo *repo = open_again(s, &err);
+		assert_non_null(repo);
+		if (check_with(repo, 0, 1, NULL).errors == 0)
+			fail_msg("'%s' is missing, and check calls that no error", s->names[i]);
+		repo_close(repo);
+		put(s, s->names[i], object.data, object.len);
+		buf_release(&object);
+		tried++;
+	}
+	assert_true(tried >= 7);
 }
 
 /* Up to the last slash: objects of one kind. */
@@ -480,6 +507,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_check__a_good_archive_has_no_errors),
 		cmocka_unit_test(test_check__every_missing_object_is_found),
+		cmocka_unit_test(test_check__what_is_needed_and_missing_is_an_error),
 		cmocka_unit_test(test_check__every_truncated_object_is_found),
 		cmocka_unit_test(test_check__every_pair_of_swapped_objects_is_found),
 		cmocka_unit_test(test_check__foreign_objects_are_noted_and_harmless),
