@@ -124,6 +124,9 @@ void cli_close(struct cli *cli);
 /* Tells the mounts of this host about a new snapshot and waits for their word, 2 s at most. */
 void cli_announce(struct cli *cli, const struct snapshot *snapshot);
 
+/* Flushes standard output; what could not be written is told and makes a success CLI_FAILED. Returns the exit code. */
+int cli_end_output(const struct cli *cli, int code);
+
 /* Set by SIGINT and SIGTERM; handlers are installed by main(). */
 extern volatile int cli_cancelled;
 

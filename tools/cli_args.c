@@ -47,11 +47,11 @@ static void take_global(struct cli *cli, enum global which, const char *value)
 			cmd_help(cli, 0, NULL);
 		else
 			cli_help(row);
-		exit(CLI_OK);
+		exit(cli_end_output(cli, CLI_OK));
 	}
 	case G_VERSION:
 		printf("drfs %s\n", DRFS_VERSION);
-		exit(CLI_OK);
+		exit(cli_end_output(cli, CLI_OK));
 	}
 }
 

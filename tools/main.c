@@ -1,9 +1,12 @@
 /* SPDX-License-Identifier: MIT */
+#include <errno.h>
 #include <libgen.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/host.h"
 #include "tools/cli.h"
@@ -50,6 +53,29 @@ static int run(struct cli *cli, int argc, char **argv)
 	return row != NULL ? row->run(cli, argc, argv) : cli_unknown(cli, cli->command);
 }
 
+/* A reader that has seen enough, as head(1), is no fault to be told. */
+static bool reader_is_gone(void)
+{
+	struct pollfd out = {.fd = STDOUT_FILENO};
+
+	return poll(&out, 1, 0) == 1 && (out.revents & POLLERR) != 0;
+}
+
+int cli_end_output(const struct cli *cli, int code)
+{
+	bool failed = ferror(stdout) != 0;
+
+	errno = 0;
+	if (fflush(stdout) != 0)
+		failed = true;
+	if (!failed)
+		return code;
+	if (!reader_is_gone())
+		log_error(cli->log, "cannot write to standard output%s%s", errno == 0 ? "" : ": ",
+			errno == 0 ? "" : strerror(errno));
+	return code == CLI_OK ? CLI_FAILED : code;
+}
+
 int main(int argc, char **argv)
 {
 	struct cli cli = {.program = basename(argv[0])};
@@ -73,8 +99,7 @@ int main(int argc, char **argv)
 		if (code == CLI_OK)
 			code = run(&cli, argc, argv);
 	}
-	if (fflush(stdout) != 0 && code == CLI_OK)
-		code = CLI_FAILED;
+	code = cli_end_output(&cli, code);
 	if (cli_cancelled != 0 && code == CLI_FAILED)
 		code = CLI_INTERRUPTED;
 	cli_close(&cli);

@@ -343,6 +343,24 @@ def test_no_command_prints_help_and_is_usage(bare):
     assert 'usage: drfs' in done.stdout
 
 
+def test_output_that_cannot_be_written_is_told(repo, source):
+    repo.drfs('backup', 'files', f'{source}/')
+    for words in (['snapshots'], ['--json', 'snapshots'], ['ls', 'files'], ['find', 'files'], ['backup', 'a', str(source)],
+                  ['--json', 'backup', 'a', str(source)], ['cat', 'files/latest/a.txt'], ['help'], ['--version'],
+                  ['backup', '--help'], ['key', 'list'], ['status'], ['check'], ['--json', 'check']):
+        with open('/dev/full', 'w') as full:
+            done = subprocess.run([repo.binary, *words], env=repo.env, stdout=full, stderr=subprocess.PIPE, text=True,
+                                  timeout=60, check=False)
+        assert done.returncode == FAILED and 'output' in done.stderr and done.stderr.count('\n') == 1, (words, done)
+
+
+def test_a_reader_that_has_seen_enough_is_no_news(repo, source):
+    repo.drfs('backup', 'files', f'{source}/')
+    done = subprocess.run(['sh', '-c', '("$0" find files; echo $? >&2) | true', repo.binary], env=repo.env, text=True,
+                          capture_output=True, timeout=60, check=True)
+    assert done.stderr in ('0\n', '1\n')
+
+
 # ---- configuration ----
 
 @pytest.mark.parametrize('text,line', [('[repository]\nurll = /x\n', 2), ('[repository]\npoll = sometimes\n', 2),
