@@ -53,6 +53,12 @@ char *fileio_state_dir(void);
  * here; NULL also where that name is someone else's.
  */
 char *fileio_runtime_dir(void);
+/*
+ * Where processes of this user have theirs, whatever XDG_RUNTIME_DIR they were started with: a path for `at` from 0 on,
+ * the first that of fileio_runtime_dir(). Nothing is made: a folder may be missing, be named twice or, under /tmp, be
+ * someone else's. Caller frees; NULL: no more, or no memory.
+ */
+char *fileio_runtime_place(unsigned at);
 /* asprintf that returns NULL without memory. Caller frees. */
 char *fileio_format(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
 

@@ -90,3 +90,14 @@ char *fileio_runtime_dir(void)
 	}
 	return dir;
 }
+
+char *fileio_runtime_place(unsigned at)
+{
+	const char *base = env_path("XDG_RUNTIME_DIR");
+	if (base && at-- == 0)
+		return fileio_format("%s/drfs", base);
+	if (at == 0)
+		return geteuid() == 0 ? strdup("/run/drfs") : tmp_named_for_user();
+	/* Where a login session has the variable point. */
+	return at == 1 ? fileio_format("/run/user/%u/drfs", (unsigned)geteuid()) : NULL;
+}

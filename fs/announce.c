@@ -11,20 +11,23 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
 #include "base/fileio.h"
 #include "fs/announce_impl.h"
 
-enum { MOUNTS_MAX = 64 };
+enum { MOUNTS_MAX = 64, PLACES_MAX = 8 };
 
-static int open_folder(void)
+/* -1: it is not there, or someone else's, who could answer for a mount. */
+static int open_folder(const char *path, struct stat *ret)
 {
-	char *path = fileio_runtime_dir();
-	int fd = path != NULL ? open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
-	free(path);
-	return fd;
+	int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+	if (fd < 0 || (fstat(fd, ret) == 0 && ret->st_uid == geteuid() && (ret->st_mode & 022) == 0))
+		return fd;
+	close(fd);
+	return -1;
 }
 
 /* Connects and sends. -1: nobody is there; a socket whose process is gone is removed. */
@@ -44,24 +47,48 @@ static int call_mount(int dir, const char *name, pid_t pid, const char *line)
 	return -1;
 }
 
-/* Calls every mount of the repository. Returns how many, their sockets in fds. */
-static unsigned call_all(const uint8_t *repository, const char *line, struct pollfd *fds)
+/* Calls the mounts that listen in the folder, which is closed. */
+static void call_folder(int folder, const uint8_t *repository, const char *line, struct pollfd *fds, unsigned *count)
 {
-	unsigned count = 0;
-	int folder = open_folder();
-	DIR *dir = folder >= 0 ? fdopendir(folder) : NULL;
+	DIR *dir = fdopendir(folder);
 	if (dir == NULL) {
-		if (folder >= 0)
-			close(folder);
-		return 0;
+		close(folder);
+		return;
 	}
-	for (struct dirent *d = readdir(dir); d != NULL && count < MOUNTS_MAX; d = readdir(dir)) {
+	for (struct dirent *d = readdir(dir); d != NULL && *count < MOUNTS_MAX; d = readdir(dir)) {
 		pid_t pid = announce_name_pid(repository, d->d_name);
 		int fd = pid != 0 ? call_mount(folder, d->d_name, pid, line) : -1;
 		if (fd >= 0)
-			fds[count++] = (struct pollfd){.fd = fd, .events = POLLIN};
+			fds[(*count)++] = (struct pollfd){.fd = fd, .events = POLLIN};
 	}
 	closedir(dir);
+}
+
+/*
+ * Calls every mount of the repository. Returns how many, their sockets in fds. A mount that systemd started has another
+ * XDG_RUNTIME_DIR, or none, than a command in a login session: all places are looked into.
+ */
+static unsigned call_all(const uint8_t *repository, const char *line, struct pollfd *fds)
+{
+	struct stat seen[PLACES_MAX];
+	unsigned count = 0, seen_count = 0;
+	char *path = NULL;
+	for (unsigned at = 0; at < PLACES_MAX && (path = fileio_runtime_place(at)) != NULL; at++) {
+		struct stat st;
+		int folder = open_folder(path, &st);
+		bool doubled = false;
+		free(path);
+		if (folder < 0)
+			continue;
+		for (unsigned i = 0; i < seen_count; i++)
+			doubled |= seen[i].st_dev == st.st_dev && seen[i].st_ino == st.st_ino;
+		if (doubled) {
+			close(folder);
+			continue;
+		}
+		seen[seen_count++] = st;
+		call_folder(folder, repository, line, fds, &count);
+	}
 	return count;
 }
 

@@ -6,6 +6,8 @@
  * How a command tells the mounts of this host that a repository changed, and
  * how a mount hears it. Each mount listens on a socket in the runtime folder,
  * mount-<first 8 digits of the repository's id>-<pid>.sock, for its user only.
+ * A command looks into every runtime folder that a process of its user may
+ * have, since a service and a login session have different ones.
  * A message is one line, "new <snapshot id>" or "changed"; the answer is one
  * line, "ok" or "no", given when the mount shows what was meant.
  * Sockets of processes that died are removed by whoever meets them.

@@ -250,6 +250,30 @@ static void test_fileio_dirs__follow_the_environment(void **state)
 	assert_int_equal(access(fileio_tmpdir(), W_OK), 0);
 }
 
+static void expect_place(unsigned at, const char *expected)
+{
+	char *place = fileio_runtime_place(at);
+	assert_string_equal(place, expected);
+	free(place);
+}
+
+static void test_fileio_runtime_place__names_every_place_whatever_the_environment(void **state)
+{
+	(void)state;
+	char named[64], session[64];
+	(void)snprintf(named, sizeof(named), geteuid() == 0 ? "/run/drfs" : "/tmp/drfs-%u", (unsigned)geteuid());
+	(void)snprintf(session, sizeof(session), "/run/user/%u/drfs", (unsigned)geteuid());
+	(void)setenv("XDG_RUNTIME_DIR", "/x/r", 1);
+	expect_place(0, "/x/r/drfs");
+	expect_place(1, named);
+	expect_place(2, session);
+	assert_null(fileio_runtime_place(3));
+	(void)unsetenv("XDG_RUNTIME_DIR");
+	expect_place(0, named);
+	expect_place(1, session);
+	assert_null(fileio_runtime_place(2));
+}
+
 /* Runs in a child as a user without a name or home: the folder is made private, and a foreign one is refused. */
 static int runtime_dir_of_stranger(const char *dir)
 {
@@ -314,6 +338,7 @@ int main(void)
 		IN_FOLDER(test_fileio_mkdirs__a_file_in_the_way_is_told),
 		IN_FOLDER(test_fileio_tmpfile__has_no_name),
 		IN_FOLDER(test_fileio_dirs__follow_the_environment),
+		IN_FOLDER(test_fileio_runtime_place__names_every_place_whatever_the_environment),
 		IN_FOLDER(test_fileio_runtime_dir__is_private_to_its_user),
 		IN_FOLDER(test_fileio_format__makes_a_fresh_string),
 	};

@@ -172,6 +172,34 @@ static void test_announce_snapshot__a_dead_mounts_socket_is_removed(void **state
 	assert_false(exists(name));
 }
 
+/* As a mount that systemd started and a command in a login session have it, and the other way round. */
+static void test_announce_snapshot__a_mount_started_with_another_runtime_folder_hears(void **state)
+{
+	struct mount m = {.count = 1, .ok = true};
+	char session[64];
+	(void)state;
+	unsetenv("XDG_RUNTIME_DIR");
+	int rc = announce_open(repository, &m.announce, NULL);
+	setenv("XDG_RUNTIME_DIR", folder, 1);
+	if (rc != 0)
+		skip();
+	assert_int_equal(pthread_create(&m.thread, NULL, answer, &m), 0);
+	assert_int_equal(announce_snapshot(repository, &wanted, 0, NULL), 1);
+	stop(&m);
+	assert_true(id_equal(&m.heard, &wanted));
+
+	snprintf(session, sizeof(session), "/run/user/%u", (unsigned)geteuid());
+	if (access(session, W_OK) != 0)
+		return;
+	m = (struct mount){.count = 1, .ok = true};
+	setenv("XDG_RUNTIME_DIR", session, 1);
+	start(&m, repository);
+	unsetenv("XDG_RUNTIME_DIR");
+	assert_int_equal(announce_snapshot(repository, &wanted, 0, NULL), 1);
+	setenv("XDG_RUNTIME_DIR", folder, 1);
+	stop(&m);
+}
+
 static void test_announce_open__the_socket_is_private_and_goes_with_the_mount(void **state)
 {
 	struct announce *a = NULL;
@@ -231,6 +259,7 @@ int main(void)
 		cmocka_unit_test(test_announce_snapshot__other_repositories_are_left_alone),
 		cmocka_unit_test(test_announce_snapshot__a_silent_mount_is_waited_for_no_longer_than_told),
 		cmocka_unit_test(test_announce_snapshot__a_dead_mounts_socket_is_removed),
+		cmocka_unit_test(test_announce_snapshot__a_mount_started_with_another_runtime_folder_hears),
 		cmocka_unit_test(test_announce_open__the_socket_is_private_and_goes_with_the_mount),
 		cmocka_unit_test(test_announce_take__words_of_another_kind_are_hung_up_on),
 	};
