@@ -316,6 +316,7 @@ static void release(struct restore *r)
 	free(r->folders.list);
 	free(r->links.list);
 	link_map_release(&r->seen);
+	link_map_release(&r->lost_keys);
 	buf_release(&r->base);
 	buf_release(&r->base_key);
 	buf_release(&r->skip);

@@ -132,6 +132,7 @@ struct restore {
 	struct error failure; /* of status */
 	uint64_t lost;        /* files whose content could not be had */
 	struct error first_lost;
+	struct link_map lost_keys; /* entries that were lost, by hash: verifying meets them once more */
 	pthread_mutex_t tell_lock;
 };
 

@@ -100,10 +100,25 @@ bool restore_is_damage(int status)
 	return status == ERR_CORRUPT || status == ERR_NOT_FOUND || status == ERR_UNSUPPORTED || status == ERR_IO;
 }
 
+/* True the second time; without memory it is told once too often. */
+static bool was_told(struct restore *r, const struct entry *entry)
+{
+	uint64_t hash = 14695981039346656037u, first;
+	bool known = false;
+	for (size_t i = 0; i < entry->key_len; i++)
+		hash = (hash ^ entry->key[i]) * 1099511628211u;
+	pthread_mutex_lock(&r->lock);
+	(void)link_map_meet(&r->lost_keys, hash, 0, &known, &first, NULL);
+	pthread_mutex_unlock(&r->lock);
+	return known;
+}
+
 int restore_lose(struct restore *r, const struct entry *entry, int status, const struct error *why)
 {
 	if (!restore_is_damage(status))
 		return restore_stop(r, status, why);
+	if (was_told(r, entry))
+		return 0;
 	restore_warn(r, entry, "not restored: %s", error_text(why));
 	pthread_mutex_lock(&r->lock);
 	if (r->lost++ == 0)

@@ -400,6 +400,21 @@ def test_a_destination_that_cannot_be(repo, source, tmp_path):
     fails(repo, FAILED, 'restore', 'files/latest', '/proc/nothing/here')
 
 
+def test_a_damaged_file_is_counted_once_by_restore_with_verify(repo, tmp_path):
+    src = tmp_path / 'src'
+    src.mkdir()
+    for i in range(3):
+        (src / f'{i}').write_bytes(os.urandom(2 << 20))
+    repo.drfs('backup', 'files', f'{src}/')
+    pack = max(Path(repo.path, 'packs').rglob('*'), key=lambda p: p.stat().st_size)
+    pack.chmod(0o600)
+    with open(pack, 'r+b') as f:
+        f.seek(1 << 20)
+        f.write(b'damage')
+    text = repo.cli('restore', 'files/latest', str(tmp_path / 'back'), '--verify', code=FAILED).stderr
+    assert '1 file is not as the archive has it' in text and text.count('not restored') == 1
+
+
 # ---- mounting ----
 
 def test_mount_points_that_cannot_be(repo, tmp_path, fuse):
