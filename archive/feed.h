@@ -72,6 +72,9 @@ void feed_note(struct feed *f, const char *path, const char *what, bool missing)
 struct feed_options {
 	const char *dataset;
 	const struct snapshot *base; /* what feed_range() speaks of, and the parent it states; NULL: none. Borrowed. */
+	/* What there was before, to be equal to: no snapshot is made that shows the same. NULL: `base`. A working copy
+	 * stands on its base through many commits: what its last one made is what counts. Borrowed. */
+	const struct snapshot *last;
 	int compression;
 	const char *check_command; /* NULL: none */
 	const char *description;   /* NULL: none */
@@ -87,7 +90,7 @@ struct feed_options {
 };
 
 /*
- * Runs, as backup_run(). With a tree and root folder equal to the base's no snapshot is made: ret_result->snapshot is NULL
+ * Runs, as backup_run(). With a tree and root folder equal to `last`'s no snapshot is made: ret_result->snapshot is NULL
  * and 0 is returned. After ERR_VOID `feed` is called once more from the start.
  */
 int feed_run(struct repo *repo, struct catalog *catalog, const struct feed_options *options,
