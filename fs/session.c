@@ -13,6 +13,7 @@
 #include "fs/control.h"
 #include "fs/ops.h"
 #include "fs/refresh.h"
+#include "fs/spoolhost.h"
 #include "fs/warmup.h"
 
 enum { THREADS_MAX = 8, BACKGROUND_MAX = 64 };
@@ -23,6 +24,8 @@ struct session {
 	struct catalog *catalog;
 	struct announce *announce;
 	struct refresh *refresh;
+	struct spoolhost *spool;
+	struct ops_route route;
 	struct fuse_session *fuse;
 	struct invalidate *inv;
 	struct control *control;
@@ -39,15 +42,18 @@ static void do_init(void *userdata, struct fuse_conn_info *conn)
 
 	/* The kernel weighs ACLs only where it also checks modes. Else getfacl sees them all the same. */
 	if (serve->options->allow_other)
-		want |= FUSE_CAP_POSIX_ACL;
+		want |= FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
 	conn->max_read = OPS_READ_MAX;
 	conn->max_readahead = OPS_READ_MAX;
+	conn->max_write = OPS_READ_MAX;
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
 	conn->want |= conn->capable & want;
 	/* Nothing here changes by itself, so attributes need not be compared; and every listing is worth its
-	 * attributes. */
-	conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS_AUTO);
+	 * attributes. Sizes and times of what is written are the spool's, at once: no write-back cache. And the
+	 * kernel knows best whose write takes set-ID bits away. */
+	conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_WRITEBACK_CACHE |
+				  FUSE_CAP_HANDLE_KILLPRIV);
 }
 
 static const char *url_of(const struct serve *serve)
@@ -88,12 +94,10 @@ static bool set_args(struct fuse_args *args, const struct serve *serve)
 static int make_fuse(struct session *s, struct error *err)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-	struct fuse_lowlevel_ops ops = {.init = do_init};
-	ops_set_lookup(&ops);
-	ops_set_dir(&ops);
-	ops_set_file(&ops);
-	ops_set_xattr(&ops);
-	ops_set_refuse(&ops);
+	ops_route_init(&s->route);
+	s->serve.route = &s->route;
+	struct fuse_lowlevel_ops ops = {.init = do_init, .statfs = s->route.rest.statfs};
+	ops_set_route(&ops);
 	if (set_args(&args, &s->serve))
 		s->fuse = fuse_session_new(&args, &ops, sizeof(ops), &s->serve);
 	fuse_opt_free_args(&args);
@@ -160,6 +164,7 @@ static int mount_it(struct session *s, struct error *err)
 static void quiet(void *arg)
 {
 	struct session *s = arg;
+	spoolhost_set_invalidate(s->spool, NULL);
 	refresh_stop(s->refresh);
 	invalidate_free(s->inv);
 	s->inv = NULL;
@@ -171,6 +176,8 @@ static int start_threads(struct session *s, struct error *err)
 	struct control_options control = {
 		.session = s->fuse, .mountpoint = o->mountpoint, .log = o->log, .quiet = quiet, .arg = s};
 	int rc = invalidate_new(s->fuse, &s->inv, err);
+	if (rc == 0)
+		spoolhost_set_invalidate(s->spool, s->inv);
 	if (rc == 0)
 		rc = refresh_start(s->refresh, s->announce, s->inv, err);
 	if (rc == 0)
@@ -210,6 +217,9 @@ static void session_release(struct session *s)
 	control_free(s->control, &left_dead);
 	if (s->mounted && !left_dead)
 		fuse_session_unmount(s->fuse);
+	/* While the refresh still runs, so that other mounts hear of what is committed on the way out. */
+	spoolhost_set_invalidate(s->spool, NULL);
+	spoolhost_close(s->spool);
 	warmup_free(s->warmup);
 	refresh_stop(s->refresh);
 	invalidate_free(s->inv);
@@ -235,6 +245,8 @@ int mount_run(struct repo *repo, const struct mount_options *options, struct err
 	int rc = open_catalog(&s, err);
 	if (rc == 0)
 		rc = make_serve(&s, err);
+	if (rc == 0)
+		rc = spoolhost_open(&s.serve, s.refresh, &s.spool, err);
 	if (rc == 0)
 		rc = mount_it(&s, err);
 	if (rc == 0)

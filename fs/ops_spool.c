@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT */
+/* From node ids of the spool to working copies, and from their errors to replies. */
+#include "fs/ops_spool.h"
+
+#include <errno.h>
+#include <string.h>
+
+static const char commit_name[] = ".commit", default_acl[] = "system.posix_acl_default";
+enum { UMASK_BITS = 0777 };
+
+bool ops_spool_find(fuse_req_t req, fuse_ino_t id, struct ops_spool_node *ret)
+{
+	struct nodeid node;
+	bool known = nodeid_parse(id, &node) && nodeid_in_spool(id);
+	if (known)
+		*ret = (struct ops_spool_node){.kind = node.kind, .number = node.number, .ino = node.ino};
+	if (known && node.kind != NODEID_SPOOL) {
+		ret->work = worktable_find(namespace_works(ops_serve(req)->ns), node.number);
+		known = ret->work != NULL;
+	}
+	if (!known)
+		fuse_reply_err(req, ESTALE);
+	return known;
+}
+
+bool ops_spool_find_inode(fuse_req_t req, fuse_ino_t id, struct ops_spool_node *ret)
+{
+	struct ops_spool_node node;
+	if (!ops_spool_find(req, id, &node))
+		return false;
+	if (node.kind != NODEID_WORK) {
+		fuse_reply_err(req, EPERM);
+		return false;
+	}
+	*ret = node;
+	return true;
+}
+
+bool ops_spool_is_commit(const struct ops_spool_node *folder, const char *name)
+{
+	return folder->kind == NODEID_WORK && folder->ino == INDEX_ROOT && strcmp(name, commit_name) == 0;
+}
+
+struct fuse_entry_param ops_spool_entry(uint32_t number, const struct stat *st)
+{
+	struct namespace_node node;
+	namespace_work_node(number, st, &node);
+	return (struct fuse_entry_param){.ino = node.id,
+		.attr = node.st,
+		.attr_timeout = node.attr_timeout,
+		.entry_timeout = node.entry_timeout};
+}
+
+void ops_spool_reply_entry(
+	fuse_req_t req, uint32_t number, const char *what, int rc, const struct stat *st, const struct error *err)
+{
+	if (rc < 0) {
+		ops_fail(req, what, rc, err);
+		return;
+	}
+	struct fuse_entry_param e = ops_spool_entry(number, st);
+	fuse_reply_entry(req, &e);
+}
+
+void ops_spool_reply(fuse_req_t req, const char *what, int rc, const struct error *err)
+{
+	if (rc < 0)
+		ops_fail(req, what, rc, err);
+	else
+		fuse_reply_err(req, 0);
+}
+
+void ops_spool_fail(fuse_req_t req, const char *what, int rc, const struct error *err)
+{
+	if (rc == ERR_NOT_FOUND)
+		fuse_reply_err(req, ESTALE);
+	else
+		ops_fail(req, what, rc, err);
+}
+
+struct work_owner ops_spool_owner(fuse_req_t req)
+{
+	const struct fuse_ctx *ctx = fuse_req_ctx(req);
+	return (struct work_owner){.uid = ctx->uid, .gid = ctx->gid};
+}
+
+mode_t ops_spool_mode(fuse_req_t req, const struct ops_spool_node *folder, mode_t mode)
+{
+	struct error ignored = ERROR_INIT;
+	struct buf acl = {0};
+	mode_t umask_bits = fuse_req_ctx(req)->umask & UMASK_BITS;
+
+	/* Where the kernel weighs no ACLs it has applied the umask itself. */
+	if ((mode & umask_bits) == 0 || !ops_serve(req)->options->allow_other)
+		return mode & ~umask_bits;
+	bool has = folder->work != NULL && work_getxattr(folder->work, folder->ino, default_acl, &acl, &ignored) == 0;
+	buf_release(&acl);
+	return has ? mode : mode & ~umask_bits;
+}
+
+void ops_set_spool(struct fuse_lowlevel_ops *ops)
+{
+	ops_set_spool_look(ops);
+	ops_set_spool_make(ops);
+	ops_set_spool_open(ops);
+	ops_set_spool_file(ops);
+	ops_set_spool_attr(ops);
+}
