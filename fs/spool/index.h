@@ -111,22 +111,32 @@ int index_has_names(struct index *ix, uint64_t parent, bool *ret_any, struct err
 int index_alias_put(struct index *ix, uint64_t rank, uint64_t ino, struct error *err);
 int index_alias(struct index *ix, uint64_t rank, uint64_t *ret_ino, struct error *err); /* ERR_NOT_FOUND */
 
-/* Small facts by name ("base", "committed" …). ERR_NOT_FOUND: not set. */
+/* Small facts by name ("base", "committed" …; names with a leading dot are the index's own). ERR_NOT_FOUND: not set. */
 int index_fact(struct index *ix, const char *name, struct buf *ret, struct error *err);
 int index_fact_put(struct index *ix, const char *name, const void *data, size_t len, struct error *err);
 
-/* All inodes with layers, or changed after `change`, in any order: for recovery and for what follows a commit. Inodes
- * are gathered in pages, so fn may change the index. */
+/* All inodes with layers, in order of number: for recovery and for what follows a commit. Inodes are gathered in pages,
+ * so fn may change the index. */
 typedef int index_inode_fn(void *arg, const struct index_inode *inode, struct error *err);
 int index_staged(struct index *ix, index_inode_fn *fn, void *arg, struct error *err);
 int index_count(struct index *ix, uint64_t *ret_inodes, struct error *err);
-/* Was anything changed after that change? */
+/* Was anything changed after that change? After a run that was cut short index_changes() may be larger than what was
+ * given out; this tells the truth, as every change leaves its number in an inode. */
 int index_changed_after(struct index *ix, uint64_t change, bool *ret_any, struct error *err);
 /* Forgets everything but facts and the counter of new inodes: the working copy is its base again. */
 int index_clear(struct index *ix, struct error *err);
 
-/* Ends the open transaction, if there is one: from here on it survives kill -9. */
+/*
+ * Ends the open transaction, if there is one: from here on it survives kill -9. Room for it was allocated when it
+ * began, so that a full disk refuses the change before it (ERR_NO_SPACE, nothing undone) and not this call, where the
+ * file system can allocate. Where this, or a change, fails otherwise, the whole open transaction may be undone.
+ */
 int index_end(struct index *ix, struct error *err);
+/* Changes while this is set may use the room that is kept for finishing commits on a full disk. */
+void index_urgent(struct index *ix, bool urgent);
+/* Writes a large log back into the file, which waits for the disk; otherwise costs nothing. By any thread, without the
+ * owner's lock; to be called now and then where index_sync(), which does it too, is not. */
+void index_tidy(struct index *ix);
 /*
  * Makes all transactions that were ended before the call survive a power cut. Callers at one time share one
  * fdatasync(). Takes no part in the owner's lock: call it without, after index_end().
