@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "archive/backup_impl.h"
+#include "archive/feed_impl.h"
 #include "base/fileio.h"
 
 enum { READ_SIZE = 256 << 10, PIPE_WAIT_MS = 200, FOLD_EXTENTS = 4096 };
@@ -194,7 +194,10 @@ static int fill(struct stream *s, int fd, uint64_t off, uint64_t want, bool pipe
 	size_t room = s->buffer->cap - s->buffer->len;
 	size_t n = (size_t)min_u64(min_u64(room, READ_SIZE), want);
 	uint8_t *at = s->buffer->data + s->buffer->len;
-	int r = pipe ? read_pipe(s, fd, at, n, ret_got, err) : fileio_pread(fd, s->path, at, n, off, ret_got, err);
+	const struct feed_reader *told = s->item->told == NULL ? NULL : &s->item->told->reader;
+	int r = told != NULL ? told->read(told->arg, off, at, n, ret_got, err)
+		: pipe       ? read_pipe(s, fd, at, n, ret_got, err)
+			     : fileio_pread(fd, s->path, at, n, off, ret_got, err);
 	if (r < 0)
 		return r;
 	s->buffer->len += (uint32_t)*ret_got;
@@ -239,7 +242,9 @@ static int read_sparse(struct stream *s, int fd, uint64_t size, uint64_t *ret_ta
 
 	*ret_tail = 0;
 	for (uint64_t at = 0; r == 0 && at < size && !ended; at = end) {
-		sparse_next(fd, at, size, &begin, &end);
+		r = sparse_next_of(s->item, fd, at, size, &begin, &end, err);
+		if (r < 0)
+			break;
 		if (s->judge != NULL && begin > at)
 			complete_hole(s->judge, begin - at);
 		if (begin < end)

@@ -45,16 +45,20 @@ struct feed_range {
 
 struct feed_content {
 	enum feed_source source;
-	const struct entry *entry;         /* FEED_ENTRY, FEED_PATCH: copied; may lie in a pinned node */
-	struct feed_reader reader;         /* FEED_READ, FEED_PATCH: taken over */
-	const struct feed_range *changes;  /* FEED_PATCH: in order, apart, within the new size or at its end; copied */
+	const struct entry *entry;        /* FEED_ENTRY, FEED_PATCH: copied; may lie in a pinned node */
+	struct feed_reader reader;        /* FEED_READ, FEED_PATCH: taken over */
+	const struct feed_range *changes; /* FEED_PATCH: in order, apart, within the new size or at its end; copied */
 	size_t change_count;
-	bool is_new, is_changed;           /* for the counts */
+	bool is_new, is_changed; /* for the counts */
 };
 
 /* Attributes of the dataset's root folder (key empty). Once, first. */
 int feed_root(struct feed *f, const struct entry *root, struct error *err);
-/* The next entry: key, attributes, xattrs, target and size of `entry`; its extents and refs are ignored. Copied. */
+/*
+ * The next entry: key, attributes, xattrs (in the entry, or in the piece that xattr_ref names among its refs), target
+ * and size of `entry`; its extents are ignored. Copied. Links of one file bear one link_group, and are each told with
+ * a source of the same bytes: the first one's is read. FEED_ENTRY: of the size of content->entry.
+ */
 int feed_entry(struct feed *f, const struct entry *entry, const struct feed_content *content, struct error *err);
 /*
  * The entries of the base's tree of ranks [first, end): as they are, with `new_prefix` in place of the first
@@ -90,8 +94,8 @@ struct feed_options {
 };
 
 /*
- * Runs, as backup_run(). With a tree and root folder equal to `last`'s no snapshot is made: ret_result->snapshot is NULL
- * and 0 is returned. After ERR_VOID `feed` is called once more from the start.
+ * Runs, as backup_run(). With a tree and root folder equal to `last`'s no snapshot is made: ret_result->snapshot is
+ * NULL and 0 is returned. After ERR_VOID `feed` is called once more from the start.
  */
 int feed_run(struct repo *repo, struct catalog *catalog, const struct feed_options *options,
 	struct backup_result *ret_result, struct error *err);
