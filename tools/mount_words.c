@@ -81,11 +81,13 @@ static int take_word(struct cli *cli, struct mount_request *q, const char *word)
 		return take_path(cli, "DRFS_CONFIG", value);
 	if (strcmp(word, "allow_other") == 0)
 		q->o.allow_other = true;
+	else if (strcmp(word, "no_spool") == 0)
+		q->o.no_spool = true;
 	else if (strcmp(word, "debug") == 0)
 		q->o.debug = true;
 	else if (word[0] != '\0' && !means_nothing(word))
 		return cli_usage(cli,
-			"-o does not know '%s'; it takes cache=, poll=, allow_other, key_file=, "
+			"-o does not know '%s'; it takes cache=, poll=, allow_other, no_spool, key_file=, "
 			"password_file=, config= and the words of fstab",
 			word);
 	return CLI_OK;
