@@ -45,6 +45,7 @@ static const struct errmap_row {
 	{WORK_EOPNOTSUPP, EOPNOTSUPP, false},
 	{WORK_ERANGE, ERANGE, false},
 	{WORK_E2BIG, E2BIG, false},
+	{WORK_ENAMETOOLONG, ENAMETOOLONG, false},
 };
 
 static const struct errmap_row *find(int code)

@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-static const char commit_name[] = ".commit", default_acl[] = "system.posix_acl_default";
+static const char commit_name[] = ".commit";
 enum { UMASK_BITS = 0777 };
 
 bool ops_spool_find(fuse_req_t req, fuse_ino_t id, struct ops_spool_node *ret)
@@ -81,21 +81,9 @@ void ops_spool_fail(fuse_req_t req, const char *what, int rc, const struct error
 struct work_owner ops_spool_owner(fuse_req_t req)
 {
 	const struct fuse_ctx *ctx = fuse_req_ctx(req);
-	return (struct work_owner){.uid = ctx->uid, .gid = ctx->gid};
-}
-
-mode_t ops_spool_mode(fuse_req_t req, const struct ops_spool_node *folder, mode_t mode)
-{
-	struct error ignored = ERROR_INIT;
-	struct buf acl = {0};
-	mode_t umask_bits = fuse_req_ctx(req)->umask & UMASK_BITS;
-
 	/* Where the kernel weighs no ACLs it has applied the umask itself. */
-	if ((mode & umask_bits) == 0 || !ops_serve(req)->options->allow_other)
-		return mode & ~umask_bits;
-	bool has = folder->work != NULL && work_getxattr(folder->work, folder->ino, default_acl, &acl, &ignored) == 0;
-	buf_release(&acl);
-	return has ? mode : mode & ~umask_bits;
+	mode_t umask_bits = ops_serve(req)->options->allow_other ? ctx->umask & UMASK_BITS : 0;
+	return (struct work_owner){.uid = ctx->uid, .gid = ctx->gid, .umask = umask_bits};
 }
 
 void ops_set_spool(struct fuse_lowlevel_ops *ops)

@@ -37,10 +37,8 @@ void ops_spool_reply(fuse_req_t req, const char *what, int rc, const struct erro
 /* As ops_fail() for a request that named its node by id alone: what is not there is ESTALE. */
 void ops_spool_fail(fuse_req_t req, const char *what, int rc, const struct error *err);
 
-/* Who asks. */
+/* Who asks, and what the umask takes from the mode of something new. */
 struct work_owner ops_spool_owner(fuse_req_t req);
-/* The mode of something new: without what the umask takes, unless the folder has a default ACL. */
-mode_t ops_spool_mode(fuse_req_t req, const struct ops_spool_node *folder, mode_t mode);
 
 /* Sets in *ops what each file answers. */
 void ops_set_spool_look(struct fuse_lowlevel_ops *ops); /* lookup, getattr, readlink, access, directories */

@@ -41,7 +41,6 @@ static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mod
 
 	if (!find_folder(req, parent, name, &folder))
 		return;
-	mode = ops_spool_mode(req, &folder, mode);
 	int rc = work_make(folder.work, folder.ino, name, mode, rdev, ops_spool_owner(req), &st, &err);
 	ops_spool_reply_entry(req, folder.number, "making a file", rc, &st, &err);
 }
@@ -54,10 +53,9 @@ static void do_mknod(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 static void make_dataset(fuse_req_t req, const char *name, mode_t mode)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node none = {.kind = NODEID_SPOOL};
 	struct namespace_node node;
-	mode = S_IFDIR | ops_spool_mode(req, &none, mode);
-	int rc = namespace_spool_make(ops_serve(req)->ns, name, mode, ops_spool_owner(req), &node, &err);
+	struct work_owner owner = ops_spool_owner(req);
+	int rc = namespace_spool_make(ops_serve(req)->ns, name, S_IFDIR | (mode & ~owner.umask), owner, &node, &err);
 
 	if (rc < 0) {
 		ops_fail(req, "making a dataset", rc, &err);

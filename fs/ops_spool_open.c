@@ -69,8 +69,7 @@ static int make_file(fuse_req_t req, const struct ops_spool_node *folder, const 
 	const struct fuse_file_info *fi, struct stat *ret_st, struct work_file **ret_file, struct error *err)
 {
 	bool truncate = false;
-	mode = S_IFREG | ops_spool_mode(req, folder, mode);
-	int rc = work_make(folder->work, folder->ino, name, mode, 0, ops_spool_owner(req), ret_st, err);
+	int rc = work_make(folder->work, folder->ino, name, S_IFREG | mode, 0, ops_spool_owner(req), ret_st, err);
 	if (rc == WORK_EEXIST && (fi->flags & O_EXCL) == 0) {
 		error_clear(err);
 		truncate = (fi->flags & O_TRUNC) != 0;
