@@ -127,7 +127,8 @@ static int meet_link(struct backup *b, struct item *item, struct error *err)
 	return e->link_group == 0 || e->nlink < 2 ? 0 : links_meet(b, item, &st, e->link_group, err);
 }
 
-static int plan_read(struct backup *b, struct item *item, struct error *err)
+/* A small file is read whole: its bytes lie beside those of others. */
+static int plan_read(struct backup *b, struct item *item, const struct feed_content *content, struct error *err)
 {
 	uint64_t size = item->entry.size;
 
@@ -143,7 +144,7 @@ static int plan_read(struct backup *b, struct item *item, struct error *err)
 	item->work = size < b->repo->config.small_file ? WORK_SMALL : WORK_LARGE;
 	item->charged = item->work == WORK_SMALL ? (size_t)size : 0;
 	item->read = false;
-	return 0;
+	return content->source == FEED_PATCH && item->work == WORK_LARGE ? patch_plan(item, content, err) : 0;
 }
 
 static int plan_content(struct feed *f, struct item *item, const struct feed_content *content, struct error *err)
@@ -154,7 +155,7 @@ static int plan_content(struct feed *f, struct item *item, const struct feed_con
 	case FEED_ENTRY:
 		return plan_taken(item, content->entry, err);
 	default:
-		return plan_read(f->b, item, err);
+		return plan_read(f->b, item, content, err);
 	}
 }
 

@@ -8,6 +8,7 @@
  *   feed.c        a run, the root folder, what the statement says
  *   feed_entry.c  told entries into items
  *   feed_read.c   the readers: told bytes of small and large files
+ *   feed_patch.c  files changed in part
  *   feed_range.c  stretches of the base's tree, into the new one
  *   feed_allow.c  what lies in condemned packs is stored anew
  *
@@ -74,6 +75,12 @@ int told_read(struct backup *b, struct item *item, struct error *err);
 /* Where data lies: as sparse_next(). */
 int told_next(
 	const struct told *told, uint64_t at, uint64_t size, uint64_t *ret_begin, uint64_t *ret_end, struct error *err);
+
+/* ---- feed_patch.c ---- */
+/* Keeps what the changed file was, and where it changed. */
+int patch_plan(struct item *item, const struct feed_content *content, struct error *err);
+/* Chunks it anew around the changes. */
+int patch_read(struct backup *b, struct item *item, struct error *err);
 
 /* ---- feed_range.c ---- */
 /* Puts the stretch into the tree. By the caller's thread. */

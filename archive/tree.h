@@ -125,6 +125,8 @@ void extent_reader_free(struct extent_reader *r);
  */
 int extent_reader_at(struct extent_reader *r, uint64_t off, uint64_t *ret_length, const struct chunk_ref **ret_ref,
 	uint32_t *ret_offset, struct error *err);
+/* Where the extent begins that covers file offset `off` (off < size). */
+int extent_reader_start(struct extent_reader *r, uint64_t off, uint64_t *ret_start, struct error *err);
 /* All xattrs of an entry, encoded, appended to *ret. */
 int entry_xattrs(struct node_source *source, const struct entry *entry, struct buf *ret, struct error *err);
 
