@@ -141,7 +141,7 @@ static bool same_top(const struct entry *a, const struct entry *b)
 
 bool feed_is_base(const struct backup *b, const struct snapshot *s)
 {
-	const struct snapshot *base = b->parent;
+	const struct snapshot *last = b->feed->options->last, *base = last != NULL ? last : b->parent;
 
 	return base != NULL && base->root.entries == s->root.entries && id_equal(&base->root.ref.id, &s->root.ref.id) &&
 	       same_top(&base->top, &s->top);

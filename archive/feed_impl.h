@@ -59,7 +59,7 @@ struct feed {
 void *feed_main(void *backup);
 /* The tree stands: figures and checks of the statement. */
 int feed_finish(struct backup *b, const struct snapshot *s, struct error *err);
-/* Tree and root folder of s are the base's. */
+/* Tree and root folder of s are those of what there was before (`last`, else the base). */
 bool feed_is_base(const struct backup *b, const struct snapshot *s);
 /* A copy of the name that lives as long as the run; NULL without memory. */
 const char *feed_owner(struct feed *f, const char *name);
