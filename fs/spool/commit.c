@@ -79,18 +79,20 @@ const struct snapshot *commit_last(
 	return last;
 }
 
-/* Someone else's snapshot came since the base, and this commit does not build on it: both are kept. */
+/*
+ * Someone else's snapshot came since the base, or the last commit, and this one does not build on it: both are kept.
+ */
 static void look_for_crossing(struct commit *c)
 {
 	const struct snapset *set = c->o->set;
-	const struct snapshot *base = c->frozen->base;
+	const struct snapshot *base = c->frozen->base, *since = c->last != NULL ? c->last : base;
 	size_t first, count;
 	char *host = host_name();
 
 	if (set != NULL && snapset_dataset(set, c->dataset, &first, &count)) {
 		for (size_t i = first + count; c->result->crossed == NULL && i-- > first;) {
 			const struct snapshot *s = set->list[i];
-			if (base != NULL && (s->time <= base->time || id_equal(&s->id, &base->id)))
+			if (since != NULL && (s->time <= since->time || id_equal(&s->id, &since->id)))
 				break;
 			if (!is_ours(c->o->repo, host, s) || !stands_on(s, base))
 				c->result->crossed = strdup(s->host);
@@ -107,7 +109,7 @@ static void judge_size(struct commit *c, struct feed *f, uint64_t bytes)
 	c->result->size_warning = NULL;
 	if (!commit_median(c->o->set, c->dataset, &median))
 		return;
-	bool small = bytes < median / COMMIT_FACTOR, large = bytes / COMMIT_FACTOR > median;
+	bool small = bytes<median / COMMIT_FACTOR, large = bytes / COMMIT_FACTOR> median;
 	if (!small && !large)
 		return;
 	c->result->size_warning = fileio_format("unusual size: %llu bytes, far %s than the %llu of recent snapshots",
@@ -172,7 +174,8 @@ static void tell_log(const struct commit *c)
 	if (r->size_warning != NULL)
 		log_warn(log, "spool: '%s/%s': %s", c->dataset, r->snapshot->name, r->size_warning);
 	if (r->crossed != NULL)
-		log_warn(log, "spool: '%s/%s' crossed with a snapshot of '%s': both are kept, and neither holds both changes",
+		log_warn(log,
+			"spool: '%s/%s' crossed with a snapshot of '%s': both are kept, and neither holds both changes",
 			c->dataset, r->snapshot->name, r->crossed);
 }
 

@@ -28,8 +28,9 @@ struct commit_options {
 	struct catalog *catalog; /* may be NULL */
 	struct reader *reader;
 	struct work *work;
-	const struct snapset *set;   /* as known now: history, and others' snapshots */
-	const struct snapshot *last; /* what this working copy made last, if it is known; else it is looked for in `set` */
+	const struct snapset *set; /* as known now: history, and others' snapshots */
+	const struct snapshot
+		*last; /* what this working copy made last, if it is known; else it is looked for in `set` */
 	const struct snapshot *(*find)(void *arg, const struct id *id); /* as in merge.h */
 	void *find_arg;
 	int compression;
@@ -37,7 +38,8 @@ struct commit_options {
 	const char *description;   /* NULL: none */
 	char *const *tags;
 	size_t tag_count;
-	/* The snapshot stands, and mounts are to show it; called before the working copy forgets anything. May be NULL. */
+	/* The snapshot stands, and mounts are to show it; called before the working copy forgets anything. May be NULL.
+	 */
 	void (*made)(void *arg, const struct snapshot *snapshot);
 	void *made_arg;
 	atomic_uint_fast64_t *progress; /* counted up with each step; may be NULL */

@@ -63,8 +63,8 @@ bool hold_take(struct repo *repo, const char *dir, const struct snapshot *base, 
 	free(path);
 	if (r == 0)
 		return true;
-	log_warn(log, "spool: cannot hold '%s/%s', on which changes stand, against pruning: %s", base->dataset, base->name,
-		error_text(&err));
+	log_warn(log, "spool: cannot hold '%s/%s', on which changes stand, against pruning: %s", base->dataset,
+		base->name, error_text(&err));
 	return r == ERR_DENIED;
 }
 

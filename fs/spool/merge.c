@@ -11,10 +11,10 @@
 struct level {
 	struct level *parent;
 	uint64_t ino;
-	struct buf prefix;    /* of its entries' keys, without the 00 before the name */
-	struct buf from;      /* the same in the base, where its names show through */
-	struct buf pending;   /* names whose subtree in the base is not taken over, in order: ino, length, name */
-	size_t next;          /* in pending */
+	struct buf prefix;     /* of its entries' keys, without the 00 before the name */
+	struct buf from;       /* the same in the base, where its names show through */
+	struct buf pending;    /* names whose subtree in the base is not taken over, in order: ino, length, name */
+	size_t next;           /* in pending */
 	uint64_t at, own, end; /* ranks in the base: told up to here; end of its own entries; end of its subtree */
 };
 
@@ -309,12 +309,11 @@ int merge_run(const struct merge_options *options, struct feed *f, uint64_t *ret
 	struct error local = ERROR_INIT; /* a NULL err would hide what is looked at on the way */
 
 	if (base != NULL && base->root_sealed.len > 0)
-		reader_seed_root(options->reader, &base->root, base->root_sealed.data, base->root_sealed.len,
-			base->root_key);
+		reader_seed_root(
+			options->reader, &base->root, base->root_sealed.data, base->root_sealed.len, base->root_key);
 	int r = tell_all(&m, err == NULL ? &local : err);
 	if (r == 0)
 		*ret_bytes = m.bytes;
-	tree_cursor_free(m.cursor);
 	free(m.groups);
 	return r;
 }

@@ -23,70 +23,39 @@ int merge_rank(struct merge *m, const struct buf *prefix, const void *tail, size
 	return r < 0 ? fail(m, r, err) : 0;
 }
 
-static int place_cursor(struct merge *m, uint64_t rank, struct error *err)
-{
-	int r = 0;
-
-	if (m->cursor == NULL)
-		r = tree_cursor_new(m->nodes, &m->base->root, &m->cursor, err);
-	if (r == 0 && tree_cursor_rank(m->cursor) != rank)
-		r = tree_cursor_seek_rank(m->cursor, rank, err);
-	return r;
-}
-
-static void add(struct merge *m, uint64_t bytes)
+static int add(struct merge *m, uint64_t bytes)
 {
 	if (!checked_add_u64(m->bytes, bytes, &m->bytes))
 		m->bytes = UINT64_MAX;
+	return 0;
 }
 
-/* The highest node that begins under the cursor and ends before `end`. */
-static bool node_within(const struct tree_cursor *c, uint64_t left, struct tree_root *ret_node)
+static int add_node(void *arg, const struct tree_root *node, const uint8_t *first_key, size_t first_key_len,
+	bool *ret_taken, struct error *err)
 {
-	const uint8_t *key;
-	size_t key_len;
-	int level = NODE_LEVEL_MAX;
+	(void)first_key;
+	(void)first_key_len;
+	(void)err;
+	*ret_taken = true;
+	return add(arg, node->bytes);
+}
 
-	while (level >= 0 && tree_cursor_subtree_upto(c, level, ret_node, &key, &key_len)) {
-		if (ret_node->entries <= left)
-			return true;
-		level = (int)ret_node->level - 1;
-	}
-	return false;
+static int add_entry(void *arg, const struct entry *entry, struct error *err)
+{
+	(void)err;
+	return S_ISREG(entry->mode) ? add(arg, entry->size) : 0;
 }
 
 /* Adds up the bytes of a stretch by the sums that nodes carry. */
 static int sum(struct merge *m, uint64_t first, uint64_t end, struct error *err)
 {
-	struct tree_root node;
-	int r;
-
-	if (first == 0 && end == m->base->root.entries) {
-		add(m, m->base->root.bytes);
-		return 0;
-	}
-	r = place_cursor(m, first, err);
-	while (r == 0 && first < end) {
-		if (node_within(m->cursor, end - first, &node)) {
-			add(m, node.bytes);
-			first += node.entries;
-			r = tree_cursor_skip(m->cursor, &node, err);
-		} else {
-			const struct entry *e = tree_cursor_entry(m->cursor);
-			add(m, e != NULL && S_ISREG(e->mode) ? e->size : 0);
-			first++;
-			r = tree_cursor_next(m->cursor, err);
-		}
-	}
-	if (r == ERR_NOT_FOUND && first == end) { /* at the end of the tree */
-		error_clear(err);
-		r = 0;
-	}
-	return r;
+	if (first == 0 && end == m->base->root.entries)
+		return add(m, m->base->root.bytes);
+	return tree_range(m->nodes, &m->base->root, first, end, add_node, add_entry, m, err);
 }
 
-int merge_range(struct merge *m, uint64_t first, uint64_t end, const struct buf *from, const struct buf *to,
-	struct error *err)
+int merge_range(
+	struct merge *m, uint64_t first, uint64_t end, const struct buf *from, const struct buf *to, struct error *err)
 {
 	struct feed_rename rename = {.old_prefix_len = from->len, .new_prefix = to->data, .new_prefix_len = to->len};
 

@@ -86,8 +86,8 @@ static struct feed_reader reader_of(struct staged *s)
 	return (struct feed_reader){.read = staged_read, .seek = staged_seek, .close = staged_close, .arg = s};
 }
 
-static int find_in(struct merge *m, const struct snapshot *s, const struct index_inode *inode,
-	struct merge_source *ret, struct error *err)
+static int find_in(struct merge *m, const struct snapshot *s, const struct index_inode *inode, struct merge_source *ret,
+	struct error *err)
 {
 	const struct entry *e;
 	int r = tree_find(
@@ -142,8 +142,8 @@ static int add_range(void *arg, uint64_t off, uint64_t len, struct error *err)
 }
 
 /* Layers over an entry: opened to see how much of it they leave. The reader is the content's. */
-static int source_over(
-	struct merge *m, const struct index_inode *inode, struct staged *staged, struct merge_source *s, struct error *err)
+static int source_over(struct merge *m, const struct index_inode *inode, struct staged *staged, struct merge_source *s,
+	struct error *err)
 {
 	struct reader_file *under = NULL;
 	int r = reader_file_open(m->o->reader, s->content.entry, &under, err);
@@ -213,7 +213,8 @@ int merge_source(struct merge *m, const struct index_inode *inode, struct merge_
 	if (S_ISREG(inode->mode) && inode->size > 0) {
 		if (!id_is_zero(&inode->content_snapshot))
 			r = find_entry(m, inode, &s, err);
-		if (r == 0 && s.content.entry != NULL && inode->layers.len == 0 && s.content.entry->size == inode->size) {
+		if (r == 0 && s.content.entry != NULL && inode->layers.len == 0 &&
+			s.content.entry->size == inode->size) {
 			s.content.source = FEED_ENTRY;
 			s.disk_bytes = s.content.entry->disk_bytes;
 		} else if (r == 0) {

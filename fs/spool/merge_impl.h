@@ -26,7 +26,6 @@ struct merge {
 	struct index *index;
 	const struct snapshot *base; /* NULL: none */
 	struct node_source *nodes;
-	struct tree_cursor *cursor; /* over the base, for sums; made when needed */
 	uint64_t bytes;             /* told so far */
 	struct merge_group *groups; /* open addressing */
 	size_t group_count, group_slots;
@@ -44,8 +43,8 @@ char *merge_path(const struct buf *prefix, const char *name);
 int merge_rank(struct merge *m, const struct buf *prefix, const void *tail, size_t tail_len, uint64_t *ret_rank,
 	struct error *err);
 /* Tells the ranks [first, end) of the base, whose keys begin with `from`, as lying under `to`. Nothing where empty. */
-int merge_range(struct merge *m, uint64_t first, uint64_t end, const struct buf *from, const struct buf *to,
-	struct error *err);
+int merge_range(
+	struct merge *m, uint64_t first, uint64_t end, const struct buf *from, const struct buf *to, struct error *err);
 /* The prefix of the base's folder that shows through: `lower` as in index.h. Appended. */
 int merge_lower_prefix(struct merge *m, uint64_t lower, struct buf *prefix, struct error *err);
 /* Is the base's entry of that rank a folder? */
@@ -64,7 +63,7 @@ int merge_tell(struct merge *m, const struct buf *prefix, const char *name, cons
 /* What a told file's bytes are borrowed from while it is told. Zero it; merge_source_release(). */
 struct merge_source {
 	struct feed_content content;
-	const struct node *leaf;  /* the pin behind content.entry */
+	const struct node *leaf; /* the pin behind content.entry */
 	struct feed_range *ranges;
 	size_t range_count, range_cap;
 	uint64_t disk_bytes;

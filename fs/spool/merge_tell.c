@@ -145,8 +145,8 @@ static int tell_with_base(struct merge *m, const struct index_inode *inode, stru
 	return r;
 }
 
-int merge_tell(struct merge *m, const struct buf *prefix, const char *name, const struct index_inode *inode,
-	struct error *err)
+int merge_tell(
+	struct merge *m, const struct buf *prefix, const char *name, const struct index_inode *inode, struct error *err)
 {
 	struct buf key = {0};
 	struct entry e;
@@ -154,7 +154,8 @@ int merge_tell(struct merge *m, const struct buf *prefix, const char *name, cons
 	merge_progress(m->o);
 	set_attributes(m, inode, &e);
 	entry_key_put(&key, prefix->data, prefix->len, name, strlen(name));
-	int r = buf_failed(&key) ? error_no_memory(err, "the key of an entry") : link_group(m, inode, &e.link_group, err);
+	int r = buf_failed(&key) ? error_no_memory(err, "the key of an entry")
+				 : link_group(m, inode, &e.link_group, err);
 	e.key = key.data;
 	e.key_len = key.len;
 	if (r == 0)

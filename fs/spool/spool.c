@@ -250,8 +250,8 @@ static void tell_left(struct spool *s, struct spool_copy *c)
 		return;
 	work_get_state(c->work, &state);
 	if (state.changes > state.committed)
-		log_notice(s->o.log, "spool: '%s' has changes that are not committed yet; they are kept in '%s'", c->name,
-			c->dir);
+		log_notice(s->o.log, "spool: '%s' has changes that are not committed yet; they are kept in '%s'",
+			c->name, c->dir);
 }
 
 void spool_close(struct spool *s, int64_t wait_ns)

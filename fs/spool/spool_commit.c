@@ -84,7 +84,8 @@ static void note_done(struct spool_copy *c, const struct commit_result *result)
 	c->shown = c->shown || c->grown;
 	if (result->snapshot != NULL) {
 		keep_text(c->size_warning, result->size_warning);
-		keep_text(c->crossed, result->crossed);
+		if (result->crossed != NULL) /* stays until it moves to what the other made */
+			keep_text(c->crossed, result->crossed);
 	}
 }
 
@@ -103,8 +104,8 @@ static bool worth_waiting(int status)
 	return error_is_retryable(status) || status == ERR_VOID || status == ERR_BUSY;
 }
 
-static void end_commit(struct spool_copy *c, int status, const struct commit_result *result, int64_t closed,
-	const struct error *why)
+static void end_commit(
+	struct spool_copy *c, int status, const struct commit_result *result, int64_t closed, const struct error *why)
 {
 	struct spool *s = c->s;
 	struct spool_wait *told;

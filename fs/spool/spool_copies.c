@@ -208,7 +208,8 @@ int spool_take_up(struct spool *s, struct error *err)
 		return error_set_errno(err, errno, "cannot list '%s'", s->dir);
 	for (const struct dirent *d; r == 0 && (d = readdir(dir)) != NULL;) {
 		struct spool_copy *c;
-		char *name = d->d_name[0] == '.' || strcmp(d->d_name, "lock") == 0 ? NULL : spool_dataset_name(d->d_name);
+		char *name =
+			d->d_name[0] == '.' || strcmp(d->d_name, "lock") == 0 ? NULL : spool_dataset_name(d->d_name);
 		if (name == NULL)
 			continue;
 		pthread_mutex_lock(&s->lock);
@@ -353,7 +354,7 @@ static int remove_copy(struct spool_copy *c, struct error *err)
 
 int spool_remove(struct spool *s, const char *dataset, struct error *err)
 {
-	struct work *work;
+	struct work *work = NULL;
 	struct spool_copy *c;
 
 	if (in_repository(s, dataset)) {

@@ -49,7 +49,7 @@ struct spool_wait {
 /* A working copy. Lives until spool_close(). */
 struct spool_copy {
 	struct spool *s;
-	char *name, *dir; /* fixed */
+	char *name, *dir;  /* fixed */
 	struct work *work; /* NULL: not open yet; fixed from then on */
 	bool opening, removing, removed;
 	bool running; /* it has a thread */
@@ -118,8 +118,8 @@ void spool_copy_free(struct spool_copy *c);
 
 /* ---- spool_policy.c ---- */
 
-/* When a commit is due, by clock_monotonic(); INT64_MAX: not before something happens. `closed`: the first close that is
- * not committed, 0: none. */
+/* When a commit is due, by clock_monotonic(); INT64_MAX: not before something happens. `closed`: the first close that
+ * is not committed, 0: none. */
 int64_t spool_due(const struct spool_rule *rule, const struct work_state *state, int64_t closed, int64_t now);
 /* How long to wait after so many failures in a row (from 1), drawn at random. */
 int64_t spool_backoff(unsigned failures);

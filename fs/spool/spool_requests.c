@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/checked.h"
 #include "base/clock.h"
 #include "fs/spool/spool_impl.h"
 
@@ -51,7 +52,7 @@ void spool_answer(struct spool_wait *list, int status, const char *name, const s
 static bool has_tag(const struct spool_asked *a, const char *tag)
 {
 	for (size_t i = 0; i < a->tag_count; i++)
-		if (strcmp(a->tags[i], tag) == 0)
+		if (a->tags[i] != NULL && strcmp(a->tags[i], tag) == 0)
 			return true;
 	return false;
 }
@@ -210,7 +211,7 @@ void spool_commit(struct spool *s, struct work *w, const struct spool_request *r
 	struct spool_wait *wait;
 
 	work_get_state(w, &state);
-	uint64_t change = request->change == 0 ? state.changes : request->change;
+	uint64_t change = request->change == 0 ? state.changes : min_u64(request->change, state.changes);
 	if (change <= state.committed) {
 		if (request->done != NULL)
 			request->done(request->arg, 0, "", NULL);
