@@ -43,6 +43,7 @@ enum work_error {
 	WORK_EOPNOTSUPP = -10011,
 	WORK_ERANGE = -10012,
 	WORK_E2BIG = -10013,
+	WORK_ENAMETOOLONG = -10014,
 };
 
 struct work;
@@ -67,6 +68,8 @@ struct work_options {
 int work_open(const struct work_options *options, struct work **ret_work, struct error *err);
 void work_close(struct work *w); /* records what is open, ends the transaction; NULL is a no-op */
 const char *work_dataset(const struct work *w);
+/* What work_open() could not take up again, a line each, for the log; NULL-terminated. Borrowed until work_close(). */
+const char *const *work_lost(const struct work *w);
 /* The snapshot it stands on, NULL for none. Borrowed until the next work_rebase(). */
 const struct snapshot *work_base(struct work *w);
 
@@ -94,6 +97,7 @@ int work_listxattr(struct work *w, uint64_t ino, struct buf *ret, struct error *
 struct work_owner {
 	uid_t uid;
 	gid_t gid;
+	mode_t umask; /* taken off the mode where the folder has no default ACL; 0 where the kernel did so */
 };
 /* mode has the type: S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK, S_IFDIR. A folder with the set-group-ID bit hands
  * its group (and, to folders, the bit) down. A default ACL is inherited. */
@@ -181,10 +185,10 @@ struct work_frozen {
 	char **never_closed;   /* paths of new files that are left out; NULL-terminated */
 };
 int work_freeze(struct work *w, struct work_frozen **ret_frozen, struct error *err);
-void work_thaw(struct work *w, struct work_frozen *frozen); /* NULL is a no-op */
+void work_thaw(struct work *w, struct work_frozen *frozen); /* NULL is a no-op; staged files that nothing needs any more go now */
 /*
  * What was frozen is durable in `snapshot` (NULL: it was equal to the base): unchanged files point there now, their
- * staged bytes go once no handle is open. `key_of` is not needed: paths are as they were frozen.
+ * staged bytes go once no handle is open. To be followed by work_thaw().
  */
 int work_committed(struct work *w, struct work_frozen *frozen, const struct snapshot *snapshot, struct error *err);
 /*
