@@ -70,8 +70,10 @@ void namespace_commit_node(struct namespace *ns, uint32_t number, struct namespa
 int namespace_spool_make(struct namespace *ns, const char *dataset, mode_t mode, struct work_owner owner,
 	struct namespace_node *ret, struct error *err);
 int namespace_spool_remove(struct namespace *ns, const char *dataset, struct error *err);
-/* A working copy moved to another base: what had its numbers is stale. Called by the thread that moved it. */
-void namespace_spool_moved(struct namespace *ns, const char *dataset);
+/* A working copy is to move to another base: from true on no request is in it until namespace_spool_moved(). */
+bool namespace_spool_moving(struct namespace *ns, const char *dataset);
+/* It moved: what had its numbers is stale; or it stayed after all. Called by the thread that moves it. */
+void namespace_spool_moved(struct namespace *ns, const char *dataset, bool moved);
 
 /* A listing of a virtual folder, frozen when it was opened. "." and ".." are not in it. */
 struct namespace_item {

@@ -7,6 +7,8 @@
 
 /* What is in the spool changes through this mount alone; links of one file may be known to the kernel by two ids. */
 static const double spool_timeout = 60.0;
+/* Requests that read from a slow store are not waited for: then it moves another time. */
+static const int64_t moving_wait = CLOCK_SECOND;
 enum { SPOOL_BLOCK = 1 << 20, COMMIT_MODE = 0666 };
 
 void namespace_set_spool(struct namespace *ns, struct spool *spool)
@@ -50,15 +52,14 @@ int namespace_work_find(struct namespace *ns, const struct nodeid *node, struct 
 {
 	struct stat st;
 	struct work *work = worktable_find(ns->works, node->number);
+	int rc = 0;
 	if (work == NULL)
 		return stale(err);
-	if (node->kind == NODEID_COMMIT) {
+	if (node->kind == NODEID_COMMIT)
 		namespace_commit_node(ns, node->number, ret);
-		return 0;
-	}
-	int rc = work_getattr(work, node->ino, &st, err);
-	if (rc == 0)
+	else if ((rc = work_getattr(work, node->ino, &st, err)) == 0)
 		namespace_work_node(node->number, &st, ret);
+	worktable_release(ns->works, node->number);
 	return rc;
 }
 
@@ -113,11 +114,19 @@ int namespace_spool_remove(struct namespace *ns, const char *dataset, struct err
 	return rc;
 }
 
-void namespace_spool_moved(struct namespace *ns, const char *dataset)
+bool namespace_spool_moving(struct namespace *ns, const char *dataset)
 {
-	struct work *work = worktable_find(ns->works, worktable_number(ns->works, dataset));
-	const struct snapshot *base = work != NULL ? work_base(work) : NULL;
-	worktable_moved(ns->works, dataset, base != NULL ? base->number : 0);
+	return worktable_moving(ns->works, dataset, moving_wait);
+}
+
+void namespace_spool_moved(struct namespace *ns, const char *dataset, bool moved)
+{
+	struct work *work = worktable_work(ns->works, dataset);
+	const struct snapshot *base = moved && work != NULL ? work_base(work) : NULL;
+	if (moved)
+		worktable_moved(ns->works, dataset, base != NULL ? base->number : 0);
+	else
+		worktable_stayed(ns->works, dataset);
 }
 
 uint32_t namespace_spool_count(struct namespace *ns)

@@ -15,7 +15,8 @@ bool ops_spool_find(fuse_req_t req, fuse_ino_t id, struct ops_spool_node *ret)
 	if (known)
 		*ret = (struct ops_spool_node){.kind = node.kind, .number = node.number, .ino = node.ino};
 	if (known && node.kind != NODEID_SPOOL) {
-		ret->work = worktable_find(namespace_works(ops_serve(req)->ns), node.number);
+		ret->works = namespace_works(ops_serve(req)->ns);
+		ret->work = worktable_find(ret->works, node.number);
 		known = ret->work != NULL;
 	}
 	if (!known)
@@ -23,17 +24,37 @@ bool ops_spool_find(fuse_req_t req, fuse_ino_t id, struct ops_spool_node *ret)
 	return known;
 }
 
+void ops_spool_put(struct ops_spool_node *node)
+{
+	if (node->work != NULL)
+		worktable_release(node->works, node->number);
+	node->work = NULL;
+}
+
 bool ops_spool_find_inode(fuse_req_t req, fuse_ino_t id, struct ops_spool_node *ret)
 {
-	struct ops_spool_node node;
-	if (!ops_spool_find(req, id, &node))
+	if (!ops_spool_find(req, id, ret))
 		return false;
-	if (node.kind != NODEID_WORK) {
-		fuse_reply_err(req, EPERM);
-		return false;
+	if (ret->kind == NODEID_WORK)
+		return true;
+	ops_spool_put(ret);
+	fuse_reply_err(req, EPERM);
+	return false;
+}
+
+/* Not held twice: whoever waits for the first to be let go of would keep the second one out. */
+bool ops_spool_find_second(
+	fuse_req_t req, fuse_ino_t id, const struct ops_spool_node *first, struct ops_spool_node *ret)
+{
+	struct nodeid node;
+	bool known = nodeid_parse(id, &node);
+	if (known && node.kind == NODEID_WORK && node.number == first->number) {
+		*ret = *first;
+		ret->ino = node.ino;
+		return true;
 	}
-	*ret = node;
-	return true;
+	fuse_reply_err(req, known && node.kind != NODEID_WORK ? EPERM : EXDEV);
+	return false;
 }
 
 bool ops_spool_is_commit(const struct ops_spool_node *folder, const char *name)

@@ -19,11 +19,23 @@ struct ops_spool_node {
 	uint32_t number;
 	struct work *work; /* NULL for NODEID_SPOOL */
 	uint64_t ino;      /* of NODEID_WORK */
+	struct worktable *works;
 };
-/* False when it is none, or gone: then the request was answered. */
+/* To be let go of by ops_spool_put(): until then the working copy stays where it is. False when it is none, or gone:
+ * then the request was answered. */
 bool ops_spool_find(fuse_req_t req, fuse_ino_t id, struct ops_spool_node *ret);
 /* As ops_spool_find(); where it is not a working copy's inode: answered with EPERM. */
 bool ops_spool_find_inode(fuse_req_t req, fuse_ino_t id, struct ops_spool_node *ret);
+/* Twice, or for a zeroed node, it does nothing more. */
+void ops_spool_put(struct ops_spool_node *node);
+/* A node that is let go of where its variable ends; to be zeroed. */
+#define OPS_SPOOL_HELD __attribute__((cleanup(ops_spool_put)))
+/*
+ * As ops_spool_find_inode() for a second node of a request, which must be of the working copy that the first one holds:
+ * not to be let go of itself. Else it is answered: EXDEV.
+ */
+bool ops_spool_find_second(
+	fuse_req_t req, fuse_ino_t id, const struct ops_spool_node *first, struct ops_spool_node *ret);
 /* Does the name mean the .commit of a working copy? */
 bool ops_spool_is_commit(const struct ops_spool_node *folder, const char *name);
 

@@ -55,7 +55,7 @@ static void set_on_commit(fuse_req_t req, const struct ops_spool_node *node, int
 static void do_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int which, struct fuse_file_info *fi)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node node;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
 	struct stat st = *attr, now_is;
 
 	(void)fi;
@@ -98,7 +98,7 @@ static void reply_value(fuse_req_t req, const struct buf *value, size_t size)
 static void do_getxattr(fuse_req_t req, fuse_ino_t ino, const char *name, size_t size)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node node;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
 	struct buf value = {0};
 
 	if (!ops_spool_find(req, ino, &node))
@@ -134,7 +134,7 @@ static void keep_shown(const struct buf *all, struct buf *ret)
 static void do_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node node;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
 	struct buf all = {0}, shown = {0};
 
 	if (!ops_spool_find(req, ino, &node))
@@ -156,7 +156,7 @@ static void do_listxattr(fuse_req_t req, fuse_ino_t ino, size_t size)
 static void do_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const char *value, size_t size, int flags)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node node;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
 
 	if (!ops_spool_find(req, ino, &node))
 		return;
@@ -175,7 +175,7 @@ static void do_setxattr(fuse_req_t req, fuse_ino_t ino, const char *name, const 
 static void do_removexattr(fuse_req_t req, fuse_ino_t ino, const char *name)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node node;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
 
 	if (!ops_spool_find(req, ino, &node))
 		return;

@@ -53,7 +53,7 @@ static int find_name(const struct ops_spool_node *folder, const char *name, stru
 static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node folder;
+	struct ops_spool_node folder OPS_SPOOL_HELD = {0};
 	struct namespace_node node;
 	struct stat st;
 	struct fuse_entry_param none = {.entry_timeout = missing_timeout};
@@ -83,7 +83,7 @@ static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void do_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node node;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
 	struct namespace_node commit;
 	struct stat st;
 
@@ -107,7 +107,7 @@ static void do_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 static void do_readlink(fuse_req_t req, fuse_ino_t ino)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node node;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
 	struct buf target = {0};
 
 	if (!ops_spool_find_inode(req, ino, &node))
@@ -128,7 +128,7 @@ static void do_readlink(fuse_req_t req, fuse_ino_t ino)
 static void do_access(fuse_req_t req, fuse_ino_t ino, int mask)
 {
 	struct error ignored = ERROR_INIT;
-	struct ops_spool_node node;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
 	struct stat st;
 
 	if (!ops_spool_find(req, ino, &node))
@@ -144,7 +144,7 @@ static void do_access(fuse_req_t req, fuse_ino_t ino, int mask)
 /* A listing needs no state: offsets say where it stands. */
 static void do_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
-	struct ops_spool_node node;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
 	if (ops_spool_find_inode(req, ino, &node))
 		fuse_reply_open(req, fi);
 }
@@ -204,7 +204,7 @@ static bool fill_dots(struct fill *f, const struct ops_spool_node *node, uint64_
 static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node node;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
 	uint64_t at = (uint64_t)off;
 
 	if (!ops_spool_find_inode(req, ino, &node))
@@ -237,7 +237,7 @@ static void do_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t of
 static void do_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node node;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
 
 	(void)data_only, (void)fi;
 	if (ops_spool_find(req, ino, &node))

@@ -5,38 +5,31 @@
 
 #include "fs/ops_spool.h"
 
-/* The folder in which something is to be made. False when that was answered: not here, or by the name of .commit. */
+/* Is it the name of .commit? Then that was answered. */
+static bool refuse_commit(fuse_req_t req, const struct ops_spool_node *folder, const char *name, int number)
+{
+	if (!ops_spool_is_commit(folder, name))
+		return false;
+	fuse_reply_err(req, number);
+	return true;
+}
+
+/* The folder in which something is to be made, held. False when that was answered. */
 static bool find_folder(fuse_req_t req, fuse_ino_t parent, const char *name, struct ops_spool_node *ret)
 {
-	struct ops_spool_node folder;
-	if (!ops_spool_find_inode(req, parent, &folder))
-		return false;
-	if (ops_spool_is_commit(&folder, name)) {
-		fuse_reply_err(req, EEXIST);
-		return false;
-	}
-	*ret = folder;
-	return true;
+	return ops_spool_find_inode(req, parent, ret) && !refuse_commit(req, ret, name, EEXIST);
 }
 
 /* As find_folder(), for taking a name away. */
 static bool find_to_remove(fuse_req_t req, fuse_ino_t parent, const char *name, struct ops_spool_node *ret)
 {
-	struct ops_spool_node folder;
-	if (!ops_spool_find_inode(req, parent, &folder))
-		return false;
-	if (ops_spool_is_commit(&folder, name)) {
-		fuse_reply_err(req, EPERM);
-		return false;
-	}
-	*ret = folder;
-	return true;
+	return ops_spool_find_inode(req, parent, ret) && !refuse_commit(req, ret, name, EPERM);
 }
 
 static void make(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, dev_t rdev)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node folder;
+	struct ops_spool_node folder OPS_SPOOL_HELD = {0};
 	struct stat st;
 
 	if (!find_folder(req, parent, name, &folder))
@@ -79,7 +72,7 @@ static void do_mkdir(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t
 static void do_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, const char *name)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node folder;
+	struct ops_spool_node folder OPS_SPOOL_HELD = {0};
 	struct stat st;
 
 	if (!find_folder(req, parent, name, &folder))
@@ -91,15 +84,12 @@ static void do_symlink(fuse_req_t req, const char *target, fuse_ino_t parent, co
 static void do_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const char *name)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node file, folder;
+	struct ops_spool_node folder OPS_SPOOL_HELD = {0};
+	struct ops_spool_node file;
 	struct stat st;
 
-	if (!ops_spool_find_inode(req, ino, &file) || !find_folder(req, parent, name, &folder))
+	if (!find_folder(req, parent, name, &folder) || !ops_spool_find_second(req, ino, &folder, &file))
 		return;
-	if (file.number != folder.number) {
-		fuse_reply_err(req, EXDEV);
-		return;
-	}
 	int rc = work_link(folder.work, file.ino, folder.ino, name, &st, &err);
 	ops_spool_reply_entry(req, folder.number, "making a link", rc, &st, &err);
 }
@@ -107,7 +97,7 @@ static void do_link(fuse_req_t req, fuse_ino_t ino, fuse_ino_t parent, const cha
 static void do_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node folder;
+	struct ops_spool_node folder OPS_SPOOL_HELD = {0};
 
 	if (find_to_remove(req, parent, name, &folder))
 		ops_spool_reply(req, "removing a file", work_unlink(folder.work, folder.ino, name, &err), &err);
@@ -116,7 +106,7 @@ static void do_unlink(fuse_req_t req, fuse_ino_t parent, const char *name)
 static void do_rmdir(fuse_req_t req, fuse_ino_t parent, const char *name)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node folder;
+	struct ops_spool_node folder OPS_SPOOL_HELD = {0};
 
 	if (parent == NODEID_SPOOL) {
 		int rc = namespace_spool_remove(ops_serve(req)->ns, name, &err);
@@ -131,19 +121,17 @@ static void do_rename(fuse_req_t req, fuse_ino_t parent, const char *name, fuse_
 	unsigned flags)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node from, to;
+	struct ops_spool_node from OPS_SPOOL_HELD = {0};
+	struct ops_spool_node to;
 
 	/* A folder that would become a dataset is copied by mv; a dataset keeps its name. */
 	if (new_parent == NODEID_SPOOL && parent != NODEID_SPOOL) {
 		fuse_reply_err(req, EXDEV);
 		return;
 	}
-	if (!find_to_remove(req, parent, name, &from) || !find_to_remove(req, new_parent, new_name, &to))
+	if (!find_to_remove(req, parent, name, &from) || !ops_spool_find_second(req, new_parent, &from, &to) ||
+		refuse_commit(req, &to, new_name, EPERM))
 		return;
-	if (from.number != to.number) {
-		fuse_reply_err(req, EXDEV);
-		return;
-	}
 	int rc = work_rename(from.work, from.ino, name, to.ino, new_name, flags, &err);
 	ops_spool_reply(req, "renaming", rc, &err);
 }

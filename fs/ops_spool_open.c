@@ -48,7 +48,7 @@ static int open_file(const struct ops_spool_node *node, const struct fuse_file_i
 static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node node;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
 	struct work_file *file = NULL;
 	bool keep = false;
 
@@ -85,7 +85,7 @@ static int make_file(fuse_req_t req, const struct ops_spool_node *folder, const 
 static void do_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node folder;
+	struct ops_spool_node folder OPS_SPOOL_HELD = {0};
 	struct work_file *file = NULL;
 	struct stat st;
 
@@ -122,7 +122,7 @@ static bool must_wait(fuse_req_t req, const struct ops_spool_node *node, uint64_
 static void do_flush(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 {
 	struct error err = ERROR_INIT;
-	struct ops_spool_node node;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
 	struct work_file *file = given(fi);
 
 	if (!ops_spool_find(req, ino, &node))

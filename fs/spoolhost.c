@@ -36,12 +36,24 @@ static void on_made(void *arg, const struct snapshot *snapshot)
 	announce_snapshot(serve->repo->config.repository, &snapshot->id, 0, serve->options->log);
 }
 
+static bool on_moving(void *arg, const char *dataset)
+{
+	struct spoolhost *host = arg;
+	return namespace_spool_moving(host->serve->ns, dataset);
+}
+
+static void on_stayed(void *arg, const char *dataset)
+{
+	struct spoolhost *host = arg;
+	namespace_spool_moved(host->serve->ns, dataset, false);
+}
+
 static void on_moved(void *arg, const char *dataset)
 {
 	struct spoolhost *host = arg;
 	struct nodeid folder = {.kind = NODEID_SPOOL};
 
-	namespace_spool_moved(host->serve->ns, dataset);
+	namespace_spool_moved(host->serve->ns, dataset, true);
 	pthread_mutex_lock(&host->lock);
 	if (host->inv != NULL)
 		invalidate_name(host->inv, &folder, dataset);
@@ -60,6 +72,8 @@ static int open_spool(struct spoolhost *host, struct error *err)
 		.rule_arg = o->rule_arg,
 		.made = on_made,
 		.made_arg = host,
+		.moving = on_moving,
+		.stayed = on_stayed,
 		.moved = on_moved,
 		.moved_arg = host,
 		.log = o->log};

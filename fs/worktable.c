@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/worktable.h"
 
+#include <errno.h>
 #include <pthread.h>
-#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/jsonout.h"
 #include "fs/nodeid.h"
 
@@ -13,12 +14,15 @@ struct row {
 	char *dataset;
 	struct work *work;
 	uint32_t number;
+	unsigned held; /* requests that are in it */
+	bool moving;
 	char *name, *why; /* of the last commit; both NULL: none was asked for */
 };
 
 struct worktable {
 	pthread_mutex_t lock;
-	struct row *rows; /* all under the lock */
+	pthread_cond_t changed; /* a row was let go of, or stopped moving */
+	struct row *rows;       /* all under the lock */
 	size_t count, cap;
 	uint32_t *gone; /* numbers that were in use */
 	size_t gone_count, gone_cap;
@@ -26,9 +30,15 @@ struct worktable {
 
 struct worktable *worktable_new(void)
 {
+	pthread_condattr_t attr;
 	struct worktable *t = calloc(1, sizeof(*t));
-	if (t != NULL)
-		pthread_mutex_init(&t->lock, NULL);
+	if (t == NULL)
+		return NULL;
+	pthread_mutex_init(&t->lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&t->changed, &attr);
+	pthread_condattr_destroy(&attr);
 	return t;
 }
 
@@ -47,6 +57,7 @@ void worktable_free(struct worktable *t)
 		row_release(&t->rows[i]);
 	free(t->rows);
 	free(t->gone);
+	pthread_cond_destroy(&t->changed);
 	pthread_mutex_destroy(&t->lock);
 	free(t);
 }
@@ -112,11 +123,72 @@ static bool grow(struct worktable *t)
 
 struct work *worktable_find(struct worktable *t, uint32_t number)
 {
+	struct work *work = NULL;
+	struct row *r = NULL;
 	pthread_mutex_lock(&t->lock);
-	const struct row *r = by_number(t, number);
+	while ((r = by_number(t, number)) != NULL && r->moving)
+		pthread_cond_wait(&t->changed, &t->lock);
+	if (r != NULL) {
+		r->held++;
+		work = r->work;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return work;
+}
+
+void worktable_release(struct worktable *t, uint32_t number)
+{
+	pthread_mutex_lock(&t->lock);
+	struct row *r = by_number(t, number);
+	if (r != NULL && --r->held == 0 && r->moving)
+		pthread_cond_broadcast(&t->changed);
+	pthread_mutex_unlock(&t->lock);
+}
+
+struct work *worktable_work(struct worktable *t, const char *dataset)
+{
+	pthread_mutex_lock(&t->lock);
+	const struct row *r = by_dataset(t, dataset);
 	struct work *work = r != NULL ? r->work : NULL;
 	pthread_mutex_unlock(&t->lock);
 	return work;
+}
+
+/* With the lock, and a row that is moving. */
+static void stop_moving(struct worktable *t, struct row *r)
+{
+	r->moving = false;
+	pthread_cond_broadcast(&t->changed);
+}
+
+bool worktable_moving(struct worktable *t, const char *dataset, int64_t timeout_ns)
+{
+	int64_t deadline = clock_monotonic() + timeout_ns;
+	struct timespec until = {.tv_sec = deadline / CLOCK_SECOND, .tv_nsec = (long)(deadline % CLOCK_SECOND)};
+	struct row *r = NULL;
+	bool late = false;
+
+	pthread_mutex_lock(&t->lock);
+	if ((r = by_dataset(t, dataset)) != NULL)
+		r->moving = true;
+	/* Rows change their places while the lock is given up. */
+	while (!late && (r = by_dataset(t, dataset)) != NULL && r->held > 0)
+		late = pthread_cond_timedwait(&t->changed, &t->lock, &until) == ETIMEDOUT;
+	r = by_dataset(t, dataset);
+	bool ready = r == NULL || r->held == 0;
+	if (!ready)
+		stop_moving(t, r);
+	pthread_mutex_unlock(&t->lock);
+	return ready;
+}
+
+void worktable_stayed(struct worktable *t, const char *dataset)
+{
+	pthread_mutex_lock(&t->lock);
+	struct row *r = by_dataset(t, dataset);
+	if (r != NULL)
+		stop_moving(t, r);
+	pthread_mutex_unlock(&t->lock);
 }
 
 uint32_t worktable_number(struct worktable *t, const char *dataset)
@@ -165,6 +237,8 @@ void worktable_moved(struct worktable *t, const char *dataset, uint32_t wanted)
 	} else if (r != NULL) {
 		r->number = 0; /* nothing is answered rather than something else */
 	}
+	if (r != NULL)
+		stop_moving(t, r);
 	pthread_mutex_unlock(&t->lock);
 }
 

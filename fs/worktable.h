@@ -11,10 +11,12 @@
  *
  * Also keeps how the last commit asked for through a dataset's .commit ended.
  *
- * Threads: all calls by any thread, one lock held for a few instructions.
+ * Threads: all calls by any thread, one lock held for a few instructions. A
+ * request holds the working copy that it is in, so that none sees half a move.
  * Working copies are borrowed from the spool, which outlives the table.
  */
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/buf.h"
@@ -26,8 +28,12 @@ struct worktable;
 struct worktable *worktable_new(void);        /* NULL without memory */
 void worktable_free(struct worktable *table); /* NULL is a no-op */
 
-/* The working copy of a number. NULL: there is none (any more). */
+/* The working copy of a number, which does not move until worktable_release(). NULL: there is none (any more). Waits
+ * while it is moving. */
 struct work *worktable_find(struct worktable *table, uint32_t number);
+void worktable_release(struct worktable *table, uint32_t number);
+/* The dataset's working copy, not held; NULL: it is not entered. */
+struct work *worktable_work(struct worktable *table, const char *dataset);
 /* The number of a dataset's working copy; 0: it has none yet. */
 uint32_t worktable_number(struct worktable *table, const char *dataset);
 /*
@@ -36,6 +42,13 @@ uint32_t worktable_number(struct worktable *table, const char *dataset);
  */
 int worktable_enter(struct worktable *table, const char *dataset, struct work *work, uint32_t wanted,
 	uint32_t *ret_number, struct error *err);
+/*
+ * Before its inodes become others: waits until no request is in it, `timeout_ns` at most; from then on none gets in
+ * until worktable_moved(), or worktable_stayed() when it did not move. False: some stayed too long, it must not move
+ * now. True for one that is not entered.
+ */
+bool worktable_moving(struct worktable *table, const char *dataset, int64_t timeout_ns);
+void worktable_stayed(struct worktable *table, const char *dataset);
 /* Its inodes are others now: it gets another number, `wanted` where that is free. Nothing for one that is not entered.
  */
 void worktable_moved(struct worktable *table, const char *dataset, uint32_t wanted);

@@ -51,7 +51,11 @@ struct spool_options {
 	/* A snapshot was committed: mounts of this host are to show it before this returns. */
 	void (*made)(void *arg, const struct snapshot *snapshot);
 	void *made_arg;
-	/* The working copy moved to another base: every inode of it has a new number. */
+	/* The working copy is to move to another base: from true on the caller keeps every request out of it, until
+	 * moved() or stayed(). False: not now. Both may be NULL. */
+	bool (*moving)(void *arg, const char *dataset);
+	void (*stayed)(void *arg, const char *dataset);
+	/* It moved: every inode of it has a new number. */
 	void (*moved)(void *arg, const char *dataset);
 	void *moved_arg;
 	struct log *log;

@@ -186,7 +186,7 @@ static void move_on(struct spool_copy *c)
 	struct spool *s = c->s;
 	struct error err = ERROR_INIT;
 	const struct snapshot *last = c->last;
-	bool moved = false, grown = c->grown;
+	bool moved = false, grown = c->grown, kept_out = false;
 	int r = 0;
 
 	c->shown = false;
@@ -194,7 +194,11 @@ static void move_on(struct spool_copy *c)
 	pthread_mutex_unlock(&s->lock);
 	const struct snapshot *newest = target(c, last, grown);
 	if (newest != NULL)
+		kept_out = s->o.moving == NULL || s->o.moving(s->o.moved_arg, c->name);
+	if (kept_out)
 		r = work_rebase(c->work, newest, &moved, &err);
+	if (kept_out && !moved && s->o.stayed != NULL)
+		s->o.stayed(s->o.moved_arg, c->name);
 	if (r < 0)
 		log_warn(s->o.log, "spool: '%s' cannot move to '%s': %s", c->name, newest->name, error_text(&err));
 	if (moved) {
@@ -204,6 +208,7 @@ static void move_on(struct spool_copy *c)
 	}
 	pthread_mutex_lock(&s->lock);
 	c->busy = false;
+	c->shown = c->shown || (newest != NULL && !kept_out); /* again, when the requests in it are answered */
 	if (moved) {
 		c->last = NULL;
 		c->held = c->grown = false;

@@ -5,6 +5,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -79,6 +80,53 @@ static void test_worktable_moved__makes_the_old_number_stale_for_good(void **sta
 	worktable_moved(t, "unknown", 5);
 }
 
+static void test_worktable_moving__waits_for_requests_and_keeps_new_ones_out(void **state)
+{
+	struct worktable *t = *state;
+	enter(t, "db", 1, 5);
+	assert_true(worktable_moving(t, "unknown", 0));
+	assert_ptr_equal(worktable_find(t, 5), fake(1));
+	assert_false(worktable_moving(t, "db", 1000000));
+	/* It was given up, so another request gets in. */
+	assert_ptr_equal(worktable_find(t, 5), fake(1));
+	worktable_release(t, 5);
+	worktable_release(t, 5);
+	assert_true(worktable_moving(t, "db", 0));
+	worktable_stayed(t, "db");
+	assert_ptr_equal(worktable_find(t, 5), fake(1));
+	worktable_release(t, 5);
+	assert_true(worktable_moving(t, "db", 0));
+	worktable_moved(t, "db", 6);
+	assert_null(worktable_find(t, 5));
+	assert_ptr_equal(worktable_find(t, 6), fake(1));
+}
+
+struct late {
+	struct worktable *table;
+	struct work *found;
+};
+
+static void *find_late(void *arg)
+{
+	struct late *late = arg;
+	late->found = worktable_find(late->table, 5);
+	return NULL;
+}
+
+static void test_worktable_find__waits_out_a_move_and_finds_nothing_by_the_old_number(void **state)
+{
+	struct worktable *t = *state;
+	struct late late = {.table = t, .found = fake(99)};
+	pthread_t thread;
+
+	enter(t, "db", 1, 5);
+	assert_true(worktable_moving(t, "db", 0));
+	assert_int_equal(pthread_create(&thread, NULL, find_late, &late), 0);
+	worktable_moved(t, "db", 6);
+	pthread_join(thread, NULL);
+	assert_null(late.found);
+}
+
 static void test_worktable_drop__ends_a_number(void **state)
 {
 	struct worktable *t = *state;
@@ -129,6 +177,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_worktable_enter__gives_a_new_dataset_some_number, make, drop),
 		cmocka_unit_test_setup_teardown(test_worktable_enter__keeps_what_is_there, make, drop),
 		cmocka_unit_test_setup_teardown(test_worktable_moved__makes_the_old_number_stale_for_good, make, drop),
+		cmocka_unit_test_setup_teardown(
+			test_worktable_moving__waits_for_requests_and_keeps_new_ones_out, make, drop),
+		cmocka_unit_test_setup_teardown(
+			test_worktable_find__waits_out_a_move_and_finds_nothing_by_the_old_number, make, drop),
 		cmocka_unit_test_setup_teardown(test_worktable_drop__ends_a_number, make, drop),
 		cmocka_unit_test_setup_teardown(test_worktable_result__is_how_the_last_commit_ended, make, drop),
 	};
