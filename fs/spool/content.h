@@ -11,12 +11,13 @@
  * (`under`): cutting a file short and growing it again brings nothing back.
  *
  * What content_record() told last (at close, fsync) is what a commit and a
- * restart see. So bytes that were recorded are never overwritten in place:
- * such writes go to a layer on top, which the next record folds into the one
- * below, by copying the smaller one, unless that was frozen. Appending and
- * writing to what was not recorded yet go to the top layer directly.
- * content_freeze() seals all recorded layers: a commit reads them while
- * writes go on into new ones.
+ * restart see. So bytes that were ever recorded are never overwritten in
+ * place: such writes go to a layer on top. Appending and writing to what was
+ * not recorded yet go to the top layer directly. The next record folds lower
+ * layers into the top one while they are not much larger than it, so that
+ * their number stays logarithmic and each byte is copied a few times at most.
+ * content_freeze() seals all recorded layers: a commit reads them, so they are
+ * not folded; content_thaw() ends that.
  *
  * Files of the staging folder are named by 16 random bytes in hex, made with
  * O_EXCL and 0600. They are removed by content_unlink_layers(), once no index row names them.
@@ -43,6 +44,7 @@ struct content_options {
 	uint64_t size;             /* as recorded with them */
 	struct reader_file *under; /* the bytes in the archive; NULL: none. Taken over, also on failure. */
 	bool read_only;            /* a frozen state, for a commit */
+	bool sealed;               /* a frozen view that has these layers may be open: as if content_freeze() followed */
 };
 int content_open(const struct content_options *options, struct content **ret_content, struct error *err);
 void content_close(struct content *c); /* closes; staged files stay. NULL is a no-op */
@@ -69,18 +71,23 @@ int content_seek(struct content *c, uint64_t off, bool data, uint64_t *ret_off, 
  * Folds what can be folded and tells the state to be kept: its encoding (into an empty buffer) and size. It counts as
  * recorded when this returns; the caller puts it into the index before anyone else may freeze. Files that no layer
  * needs any more are told by *ret_gone (their names, 33 bytes each with NUL): unlinked once the index has forgotten
- * them.
+ * them, and, as a power cut may bring an older state of the index back, after an index_sync().
  */
 int content_record(
 	struct content *c, struct buf *ret_layers, uint64_t *ret_size, struct buf *ret_gone, struct error *err);
+/* What was told last did not reach the index: it counts as changed again. */
+void content_unrecord(struct content *c);
 /* Staged bytes to disk: before an fsync() is answered, and after what is to be safe was recorded. */
 int content_sync(struct content *c, struct error *err);
 /* Recorded layers are sealed from now on: a frozen view may read them. */
 void content_freeze(struct content *c);
+/* No frozen view is open any more that has its layers: they may be folded again. */
+void content_thaw(struct content *c);
 
 /*
  * Where this differs from what lies in the archive under it, as stretches in order, joined where they touch: bytes of
- * layers, and what `under` cut away. `fn` other than 0 ends it.
+ * layers, what `under` cut away, and all behind the archive's end. Nothing reaches behind the size. `fn` other than 0
+ * ends it.
  */
 typedef int content_range_fn(void *arg, uint64_t off, uint64_t len, struct error *err);
 int content_changes(struct content *c, content_range_fn *fn, void *arg, struct error *err);
