@@ -36,7 +36,7 @@ def commit(folder):
 
 
 def count(repo, name):
-    return len(repo.json("snapshots", name))
+    return sum(s["dataset"] == name for s in repo.json("snapshots"))
 
 
 def differences(one, other, times=True):
@@ -46,7 +46,8 @@ def differences(one, other, times=True):
 
 
 def assert_same(one, other, times=True):
-    assert differences(one, other, times) == ""
+    found = differences(one, other, times)
+    assert found == "", found
 
 
 def assert_committed(repo, mnt, name, like=None):

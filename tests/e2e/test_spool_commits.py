@@ -176,17 +176,17 @@ def test_what_was_closed_survives_the_death_of_the_mount(repo, source):
         os.unlink(work + "/to-b")
         os.mkdir(work + "/folder")
         os.chmod(work + "/sub/b.txt", 0o600)
-        shell(f"cd {work} && sed -i s/beta/BETA/ sub/b.txt && rsync -aHAX '{source}/' copy/")
+        shell(f"cd {work} && sed -i s/beta/BETA/ sub/b.txt && rsync -aHAX '{source}/' copy/ && mv copy whole")
         half = open(work + "/half", "wb", buffering=0)
         half.write(b"x" * 100_000)
-    half.close()
+    assert errno_of(half.close) == "ENOTCONN"
     with repo.mount() as mnt:
         work = mnt + "/spool/files"
         assert read(work + "/closed") == "closed\n" * 1000
         assert read(work + "/renamed.txt") == "alpha\n" and not os.path.exists(work + "/a.txt")
         assert not os.path.lexists(work + "/to-b") and os.path.isdir(work + "/folder")
         assert read(work + "/sub/b.txt") == "BETA\n" * 1000
-        assert_same(source, work + "/copy")
+        assert_same(source, work + "/whole")
         commit(work)
         assert_same(work, mnt + "/files/latest")
 

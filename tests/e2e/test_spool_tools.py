@@ -2,13 +2,14 @@
 """Everyday tools write into the spool; what they wrote is in the snapshot."""
 
 import glob
+import mmap
 import os
 import random
 import sqlite3
 import subprocess
 
 import pytest
-from contract import errno_of, newest, read, shell
+from contract import errno_of, newest, open_to_all, read, shell
 from spooling import assert_committed, assert_same, commit, configure, count, dataset, differences
 
 pytestmark = pytest.mark.usefixtures("fuse")
@@ -117,7 +118,6 @@ def test_sqlite_works_in_the_spool(repo, mnt, journal):
 
 
 def test_a_mapped_file_can_be_written(repo, mnt):
-    import mmap
     work = dataset(mnt, "files")
     with open(work + "/mapped", "w+b") as f:
         f.truncate(1_000_000)
@@ -221,7 +221,6 @@ PROGRAMS = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
 
 @pytest.mark.skipif(not PROGRAMS, reason="there is no PostgreSQL")
 def test_pg_dump_writes_every_format(repo, mnt, tmp_path):
-    from contract import open_to_all
     become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
     with open_to_all() as folder:
         if become:
@@ -246,7 +245,7 @@ def test_pg_dump_writes_every_format(repo, mnt, tmp_path):
             shell(f"createdb back3 && pg_restore -j 2 -d back3 {mnt}/db/latest/shop.dir", env=env)
             # Cut short: kept as partial, latest stays.
             good = newest(repo, "db")["name"]
-            shell(f"pg_dump -Fp shop | head -c 300000 > {work}/shop.sql", env=env)
+            shell(f"{{ pg_dump -Fp shop || true; }} | head -c 300000 > {work}/shop.sql", env=env)
             commit(work)
             torn = newest(repo, "db")
             assert torn["state"] == "partial" and torn["name"].endswith(".partial")
