@@ -255,6 +255,10 @@ struct folder *folder_new(struct backup *b, int fd, const char *path);
 struct folder *folder_ref(struct folder *f);
 void folder_unref(struct backup *b, struct folder *f); /* NULL is a no-op */
 
+/* ---- backup_plan.c ---- */
+/* Keeps of an earlier entry (NULL: none) what a reader may find to be the same: the content of a small file. */
+int item_keep_prior(struct item *item, const struct entry *prior, struct error *err);
+
 /* ---- backup_xattrs.c ---- */
 /* Reads all xattrs of what `fd` is; with fd -1 of `path`, not following a link. */
 int item_read_xattrs(struct item *item, int fd, const char *path, struct error *err);
@@ -331,6 +335,8 @@ void backup_note(struct backup *b, const char *fmt, ...) __attribute__((format(p
 
 /* ---- backup_dump.c ---- */
 struct dirlist;
+/* The folder's path in the dataset from the prefix of its keys; "." for the dataset itself. Caller frees. */
+char *judge_folder_path(const struct buf *prefix);
 /* Judges a folder written by pg_dump -Fd; rewinds the list. */
 void judge_folder(struct backup *b, struct folder *folder, const struct buf *prefix, struct dirlist *list);
 

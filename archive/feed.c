@@ -61,7 +61,8 @@ int feed_root(struct feed *f, const struct entry *root, struct error *err)
 		.nlink = root->nlink,
 		.xattr_ref = EXTENT_HOLE};
 	f->rooted = true;
-	return top->user == NULL || top->group == NULL ? error_no_memory(err, "the root") : root_xattrs(f, root, err);
+	int r = top->user == NULL || top->group == NULL ? error_no_memory(err, "the root") : root_xattrs(f, root, err);
+	return r == 0 ? dump_meet_root(f, err) : r;
 }
 
 void feed_note(struct feed *f, const char *path, const char *what, bool missing)
@@ -94,12 +95,18 @@ void *feed_main(void *backup)
 	f->b = b;
 	f->rooted = false;
 	f->span_count = 0;
+	dumps_release(f);
+	f->moves_lost = f->moves_below = false;
 	f->whole = base_stands(b);
 	if (b->parent != NULL)
 		b->link_max = max_u64(b->link_max, b->parent->link_max);
 	int r = f->options->feed(f->options->arg, f, &err);
 	if (r == 0 && !f->rooted)
 		r = error_set(&err, ERR_BUG, "the root folder was not told");
+	if (r == 0)
+		r = dumps_judge(f, &err);
+	if (r == 0)
+		r = feed_keep_checks(f, &err);
 	if (r < 0)
 		backup_fail(b, r, &err);
 	queue_end(b);
@@ -162,11 +169,13 @@ int feed_run(struct repo *repo, struct catalog *catalog, const struct feed_optio
 		.warn = options->warn,
 		.warn_arg = options->warn_arg,
 		.cancel = options->cancel};
-	int r = backup_tries(repo, catalog, &run, &f, ret_result, err);
+	int r = options->reader == NULL ? error_set(err, ERR_BUG, "a feed has no reader")
+					: backup_tries(repo, catalog, &run, &f, ret_result, err);
 
 	for (size_t i = 0; i < f.owner_count; i++)
 		free(f.owners[i]);
 	free(f.owners);
 	free(f.spans);
+	dumps_release(&f);
 	return r;
 }

@@ -108,14 +108,15 @@ static int plan_none(struct backup *b, struct item *item, struct error *err)
 }
 
 /* Content of another entry, unread. */
-static int plan_taken(struct item *item, const struct entry *from, struct error *err)
+static int plan_taken(struct backup *b, struct item *item, const struct entry *from, struct error *err)
 {
 	if (from == NULL || !S_ISREG(item->entry.mode) || from->size != item->entry.size)
 		return error_set(err, ERR_BUG, "'%s' was told with the bytes of another kind of entry", item->name);
 	item->told->taken = true;
 	item->entry.content = from->content;
 	item->entry.flags |= from->flags & ENTRY_HAS_CONTENT_HASH;
-	return item_copy_extents(item, from, err);
+	int r = item_copy_extents(item, from, err);
+	return r == 0 ? judge_plan_taken(b, item, from, err) : r;
 }
 
 /* The links of one file are told one by one; the first one's bytes are read. */
@@ -125,6 +126,29 @@ static int meet_link(struct backup *b, struct item *item, struct error *err)
 	const struct stat st = {.st_ino = e->link_group, .st_nlink = e->nlink};
 
 	return e->link_group == 0 || e->nlink < 2 ? 0 : links_meet(b, item, &st, e->link_group, err);
+}
+
+/* What stood there before: a file that was written again as it was is not stored again. */
+static int find_prior(struct backup *b, struct item *item, struct error *err)
+{
+	const struct snapshot *last = b->feed->options->last != NULL ? b->feed->options->last : b->parent;
+	struct node_source *nodes = reader_nodes(b->reader);
+	const struct node *leaf;
+	const struct entry *entry;
+
+	if (last == NULL)
+		return 0;
+	int r = tree_find(nodes, &last->root, item->key.data, item->key.len, &leaf, &entry, NULL, err);
+	if (r == ERR_NOT_FOUND) {
+		if (err != NULL)
+			error_clear(err);
+		return 0;
+	}
+	if (r < 0)
+		return r;
+	r = item_keep_prior(item, entry, err);
+	nodes->put(nodes, leaf);
+	return r;
 }
 
 /* A small file is read whole: its bytes lie beside those of others. */
@@ -144,7 +168,9 @@ static int plan_read(struct backup *b, struct item *item, const struct feed_cont
 	item->work = size < b->repo->config.small_file ? WORK_SMALL : WORK_LARGE;
 	item->charged = item->work == WORK_SMALL ? (size_t)size : 0;
 	item->read = false;
-	return content->source == FEED_PATCH && item->work == WORK_LARGE ? patch_plan(item, content, err) : 0;
+	if (item->work == WORK_SMALL)
+		return content->is_changed ? find_prior(b, item, err) : 0;
+	return content->source == FEED_PATCH ? patch_plan(item, content, err) : 0;
 }
 
 static int plan_content(struct feed *f, struct item *item, const struct feed_content *content, struct error *err)
@@ -153,7 +179,7 @@ static int plan_content(struct feed *f, struct item *item, const struct feed_con
 	case FEED_NONE:
 		return plan_none(f->b, item, err);
 	case FEED_ENTRY:
-		return plan_taken(item, content->entry, err);
+		return plan_taken(f->b, item, content->entry, err);
 	default:
 		return plan_read(f->b, item, content, err);
 	}
@@ -177,6 +203,8 @@ int feed_entry(struct feed *f, const struct entry *entry, const struct feed_cont
 		r = error_set(err, ERR_BUG, "the root folder must be told first");
 	if (r == 0)
 		r = put_attributes(f, item, entry, err);
+	if (r == 0)
+		r = dump_meet_entry(f, item, content, err);
 	if (r == 0)
 		r = plan_content(f, item, content, err);
 	item->is_new = content->is_new;

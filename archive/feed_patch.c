@@ -244,35 +244,6 @@ static int run(struct patch *p, struct error *err)
 	return r == 0 ? stream_finish(&p->s, 0, err) : r;
 }
 
-/* Bytes that were not read again count for a verdict too: a file at the top is read as far as the judge wants. */
-static int judge_whole(struct backup *b, struct item *item, struct error *err)
-{
-	const struct feed_reader *reader = &item->told->reader;
-	struct complete *judge = NULL;
-	uint8_t *data = malloc(STREAM_READ);
-	uint64_t begin = 0, end = 0, size = item->entry.size;
-	int r = data == NULL ? error_no_memory(err, "reading a file") : judge_begin(b, item, &judge, err);
-
-	for (uint64_t at = 0; r == 0 && at < size && complete_wants_more(judge); at = end) {
-		r = told_next(item->told, at, size, &begin, &end, err);
-		if (r == 0 && begin > at)
-			complete_hole(judge, begin - at);
-		for (size_t got; r == 0 && begin < end && complete_wants_more(judge); begin += got) {
-			got = 0;
-			r = backup_stopped(b) ? error_set(err, ERR_CANCELLED, "stopped")
-					      : reader->read(reader->arg, begin, data,
-							(size_t)min_u64(STREAM_READ, end - begin), &got, err);
-			if (r == 0 && got == 0)
-				r = error_set(err, ERR_IO, "'%s' ended too early", item->name);
-			if (r == 0)
-				complete_feed(judge, data, got);
-		}
-	}
-	judge_end(b, item, judge, r == 0);
-	free(data);
-	return r;
-}
-
 int patch_read(struct backup *b, struct item *item, struct error *err)
 {
 	struct told *told = item->told;
@@ -288,6 +259,7 @@ int patch_read(struct backup *b, struct item *item, struct error *err)
 		r = run(&p, err);
 	stream_release(&p.s, r);
 	extent_reader_free(p.old);
+	/* Bytes that were not read again count for a verdict too. */
 	if (r == 0 && item->top)
 		r = judge_whole(b, item, err);
 	return r;

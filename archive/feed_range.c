@@ -51,8 +51,7 @@ int feed_range(struct feed *f, uint64_t first, uint64_t end, const struct feed_r
 
 	if (r < 0 || first == end)
 		return r;
-	if (!is_rename(rename))
-		r = add_span(f, first, end, err);
+	r = is_rename(rename) ? dump_meet_move(f, first, end, rename, err) : add_span(f, first, end, err);
 	if (r < 0)
 		return r;
 	struct item *item = item_new();

@@ -85,7 +85,8 @@ static int read_large(struct backup *b, struct item *item, struct error *err)
 
 int told_read(struct backup *b, struct item *item, struct error *err)
 {
-	int r = item->told->old != NULL    ? patch_read(b, item, err)
+	int r = item->told->judged         ? judge_taken(b, item, err)
+		: item->told->old != NULL  ? patch_read(b, item, err)
 		: item->work == WORK_SMALL ? read_small(b, item, err)
 					   : read_large(b, item, err);
 

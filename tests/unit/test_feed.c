@@ -9,8 +9,11 @@
 
 #include <cmocka.h>
 
+#include "archive/feed_impl.h"
+#include "archive/object.h"
+#include "archive/prunelist.h"
+#include "archive/snapshot_void.h"
 #include "base/checked.h"
-#include "base/host.h"
 #include "feed_script.h"
 
 static struct feed_script script;
@@ -141,6 +144,40 @@ static void tell_many(unsigned dirs, unsigned files)
 				feed_step_empty(&script, path);
 		}
 	}
+}
+
+/* Many files at the top, told without writing them down. */
+struct many {
+	unsigned count;
+};
+
+static struct many *tell_all(unsigned count)
+{
+	struct many *m = calloc(1, sizeof(*m));
+
+	assert_non_null(m);
+	m->count = count;
+	return m;
+}
+
+static int tell_all_of(void *arg, struct feed *f, struct error *err)
+{
+	const struct many *m = arg;
+	struct entry e = {.mode = S_IFDIR | 0755, .user = "u", .group = "g", .nlink = 1, .xattr_ref = EXTENT_HOLE};
+	int r = feed_root(f, &e, err);
+
+	e.mode = S_IFREG | 0644;
+	for (unsigned i = 0; r == 0 && i < m->count; i++) {
+		char name[16];
+		struct buf key = {0};
+		snprintf(name, sizeof(name), "f%07u", i);
+		entry_key_put(&key, NULL, 0, name, strlen(name));
+		e.key = key.data;
+		e.key_len = key.len;
+		r = feed_entry(f, &e, NULL, err);
+		buf_release(&key);
+	}
+	return r;
 }
 
 static void make_base(struct archive_fixture *f, struct reader *reader, struct backup_result *ret)
@@ -279,6 +316,303 @@ static void test_feed_range__renamed_is_as_if_all_were_told_with_new_keys(void *
 	reader_close(reader);
 }
 
+static void test_feed_range__one_change_among_many_entries_stores_few_nodes(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct reader *reader = feed_script_reader(f);
+	struct backup_result base, next;
+	struct feed_blob blob = {.data = (const uint8_t *)"changed", .len = 7};
+	struct many *all = tell_all(20000);
+
+	struct feed_options options = feed_script_options(f, &script, NULL, reader);
+	options.feed = tell_all_of;
+	options.arg = all;
+	struct error err = ERROR_INIT;
+	assert_int_equal(feed_run(f->repo, f->catalog, &options, &base, &err), 0);
+	assert_int_equal(base.files, 20000);
+	feed_step_range(&script, 0, 9000);
+	feed_step_read(&script, "f0009000", &blob)->content.is_new = false;
+	script.steps[1].content.is_changed = true;
+	feed_step_range(&script, 9001, 20000);
+	feed_script_run(f, &script, base.snapshot, reader, &next);
+	assert_int_equal(next.files, 20000);
+	assert_int_equal(next.changed_files, 1);
+	assert_int_equal(next.unchanged_files, 19999);
+	assert_int_equal(next.bytes, 7);
+	/* Two leaves at most, the way up, and the right edge: not half of what all takes, however the cuts fall. */
+	assert_true(next.stored_bytes < base.stored_bytes / 2);
+	archive_fixture_expect(f->repo, next.snapshot, "f0009000", "changed", 7);
+	assert_true(archive_fixture_has(f->repo, next.snapshot, "f0019999"));
+	snapshot_free(base.snapshot);
+	snapshot_free(next.snapshot);
+	free(all);
+	reader_close(reader);
+}
+
+/* ---- entries ---- */
+
+static void test_feed_entry__links_of_a_file_are_read_once(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct reader *reader = feed_script_reader(f);
+	struct backup_result result;
+	uint8_t *data = archive_fixture_bytes(100000, 3);
+	struct feed_blob blob = {.data = data, .len = 100000};
+
+	for (int i = 0; i < 3; i++) {
+		static const char *const names[] = {"a", "b", "c"};
+		struct feed_step *step = feed_step_read(&script, names[i], &blob);
+		step->entry.link_group = 77;
+		step->entry.nlink = 3;
+	}
+	feed_script_run(f, &script, NULL, reader, &result);
+	assert_int_equal(blob.read, 100000);
+	assert_int_equal(blob.opened, 3);
+	assert_int_equal(blob.closed, 3);
+	assert_int_equal(result.snapshot->link_max, 77);
+	archive_fixture_expect(f->repo, result.snapshot, "c", data, 100000);
+	snapshot_free(result.snapshot);
+	free(data);
+	reader_close(reader);
+}
+
+static void test_feed_entry__a_failing_reader_fails_the_run_with_its_error(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct reader *reader = feed_script_reader(f);
+	static const size_t sizes[] = {1000, 3 << 20};
+
+	for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+		uint8_t *data = archive_fixture_bytes(sizes[i], 3);
+		struct feed_blob good = {.data = data, .len = 10}, bad = {.data = data, .len = sizes[i]};
+		struct backup_result result;
+		struct error err = ERROR_INIT;
+		bad.fail_at = sizes[i] - 1;
+		feed_step_read(&script, "a", &good);
+		feed_step_read(&script, "b", &bad);
+		feed_step_read(&script, "c", &good);
+		assert_int_equal(feed_script_try(f, &script, NULL, reader, &result, &err), ERR_IO);
+		assert_string_equal(error_text(&err), "the blob is broken");
+		assert_int_equal(good.opened, good.closed);
+		assert_int_equal(bad.opened, bad.closed);
+		feed_script_clear(&script);
+		free(data);
+	}
+	reader_close(reader);
+}
+
+static void test_feed_entry__a_file_written_again_as_it_was_is_not_stored_again(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct reader *reader = feed_script_reader(f);
+	struct backup_result base, next;
+	uint8_t *data = archive_fixture_bytes(5000, 3);
+	struct feed_blob one = {.data = data, .len = 5000}, two = {.data = data + 7, .len = 4000};
+
+	feed_step_read(&script, "a", &one);
+	feed_step_read(&script, "b", &two);
+	feed_script_run(f, &script, NULL, reader, &base);
+	feed_script_clear(&script);
+	feed_step_range(&script, 0, 1);
+	struct feed_step *step = feed_step_read(&script, "b", &two);
+	step->content.is_new = false;
+	step->content.is_changed = true;
+	feed_script_run(f, &script, base.snapshot, reader, &next);
+	assert_null(next.snapshot);
+	assert_int_equal(two.opened, two.closed);
+	snapshot_free(base.snapshot);
+	free(data);
+	reader_close(reader);
+}
+
+static void test_feed_entry__many_xattrs_come_through_a_piece(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct reader *reader = feed_script_reader(f);
+	struct backup_result base, next;
+	struct archive_found found;
+	struct buf xattrs = {0}, got = {0};
+	uint8_t *value = archive_fixture_bytes(9000, 3);
+
+	xattr_put(&xattrs, "user.large", value, 9000);
+	feed_step_dir(&script, "d");
+	script.steps[0].entry.xattrs = xattrs.data;
+	script.steps[0].entry.xattrs_len = xattrs.len;
+	feed_script_run(f, &script, NULL, reader, &base);
+	feed_script_clear(&script);
+	assert_true(archive_fixture_find(f->repo, base.snapshot, "d", &found));
+	assert_int_not_equal(found.entry->xattr_ref, EXTENT_HOLE);
+	feed_step_entry(&script, found.entry);
+	feed_script_run(f, &script, base.snapshot, reader, &next);
+	assert_null(next.snapshot);
+	script.steps[0].entry.mode = S_IFDIR | 0700;
+	feed_script_run(f, &script, base.snapshot, reader, &next);
+	archive_fixture_let_go(&found);
+	assert_true(archive_fixture_find(f->repo, next.snapshot, "d", &found));
+	assert_int_equal(entry_xattrs(reader_nodes(found.reader), found.entry, &got, NULL), 0);
+	assert_int_equal(got.len, xattrs.len);
+	assert_memory_equal(got.data, xattrs.data, got.len);
+	archive_fixture_let_go(&found);
+	snapshot_free(base.snapshot);
+	snapshot_free(next.snapshot);
+	buf_release(&xattrs);
+	buf_release(&got);
+	free(value);
+	reader_close(reader);
+}
+
+static void test_feed_entry__out_of_order_is_refused(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct reader *reader = feed_script_reader(f);
+	struct backup_result result;
+	struct error err = ERROR_INIT;
+
+	feed_step_empty(&script, "b");
+	feed_step_empty(&script, "a");
+	assert_int_equal(feed_script_try(f, &script, NULL, reader, &result, &err), ERR_BUG);
+	reader_close(reader);
+}
+
+/* ---- the run ---- */
+
+static int note_twice(void *arg, struct feed *f, struct error *err)
+{
+	(void)err;
+	feed_note(f, "new.sql", "was never closed", *(bool *)arg);
+	return 0;
+}
+
+static void test_feed_note__stands_in_the_statement(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct reader *reader = feed_script_reader(f);
+	struct backup_result result;
+
+	for (int i = 0; i < 2; i++) {
+		bool missing = i == 1;
+		script.hook = note_twice;
+		script.hook_arg = &missing;
+		feed_script_run(f, &script, NULL, reader, &result);
+		assert_int_equal(result.snapshot->state, missing ? SNAPSHOT_INCOMPLETE : SNAPSHOT_WHOLE);
+		assert_int_equal(result.snapshot->note_count, 1);
+		assert_string_equal(result.snapshot->notes[0], "new.sql: was never closed");
+		snapshot_free(result.snapshot);
+	}
+	reader_close(reader);
+}
+
+/* A prune ends the session while it is told for the first time. */
+static int end_session(void *arg, struct feed *f, struct error *err)
+{
+	struct session *s = f->b->session;
+	struct buf object = {0};
+	char name[FORMAT_NAME_MAX];
+	int r = 0;
+
+	(void)arg;
+	if (script.runs == 1) {
+		object_name(KIND_SNAPSHOT, 0, &s->id, name);
+		r = snapshot_void_seal(s->repo, &s->id, s->key, &object, err);
+		if (r == 0)
+			r = store_put_mem(s->repo->store, NULL, name, object.data, object.len, NULL, err);
+	}
+	buf_release(&object);
+	return r;
+}
+
+static void test_feed_run__a_session_that_was_ended_is_begun_again(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct reader *reader = feed_script_reader(f);
+	struct backup_result result;
+	struct feed_blob blob = {.data = (const uint8_t *)"bytes", .len = 5};
+
+	script.hook = end_session;
+	feed_step_dir(&script, "d");
+	feed_step_read(&script, "d/a", &blob);
+	feed_script_run(f, &script, NULL, reader, &result);
+	assert_int_equal(script.runs, 2);
+	assert_int_equal(result.files, 1);
+	assert_int_equal(blob.opened, 2);
+	assert_int_equal(blob.closed, 2);
+	archive_fixture_expect(f->repo, result.snapshot, "d/a", "bytes", 5);
+	snapshot_free(result.snapshot);
+	reader_close(reader);
+}
+
+static void test_feed_run__without_change_it_leaves_no_session(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct reader *reader = feed_script_reader(f);
+	struct backup_result base, next;
+	struct error err = ERROR_INIT;
+	const struct snapset *set = NULL;
+
+	feed_step_empty(&script, "a");
+	feed_script_run(f, &script, NULL, reader, &base);
+	feed_script_run(f, &script, base.snapshot, reader, &next);
+	assert_null(next.snapshot);
+	assert_int_equal(snapset_load(f->repo, f->catalog, NULL, &set, &err), 0);
+	assert_int_equal(set->count, 1);
+	assert_int_equal(set->void_count, 1);
+	snapset_unref(set);
+	snapshot_free(base.snapshot);
+	reader_close(reader);
+}
+
+/* ---- condemned packs ---- */
+
+static int expect_unbanned(void *arg, const struct entry *entry, struct error *err)
+{
+	const struct id *pack = arg;
+
+	(void)err;
+	for (uint32_t i = 0; i < entry->extent_count; i++)
+		assert_memory_not_equal(entry->refs[entry->extents[i].ref].chain[0].pack.b, pack->b, sizeof(pack->b));
+	return 0;
+}
+
+static void test_feed_run__what_lies_in_a_condemned_pack_is_stored_anew(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct reader *reader = feed_script_reader(f);
+	struct backup_result base, next;
+	struct error err = ERROR_INIT;
+	struct archive_found found;
+	uint8_t *data = archive_fixture_bytes(600000, 3);
+	struct feed_blob small = {.data = data, .len = 1000}, large = {.data = data, .len = 600000};
+
+	archive_fixture_small_chunks(f);
+	feed_step_read(&script, "a", &small);
+	feed_step_read(&script, "b", &small);
+	feed_step_read(&script, "large", &large);
+	feed_script_run(f, &script, NULL, reader, &base);
+	assert_true(archive_fixture_find(f->repo, base.snapshot, "a", &found));
+	const struct id pack = found.entry->refs[found.entry->extents[0].ref].chain[0].pack;
+	assert_int_equal(prunelist_put(f->repo, 1, false, &pack, 1, NULL, 0, &err), 0);
+	feed_script_clear(&script);
+	struct feed_step *step = feed_step_entry(&script, found.entry);
+	step->entry.mode = S_IFREG | 0600;
+	feed_step_range(&script, 1, 3);
+	feed_script_run(f, &script, base.snapshot, reader, &next);
+	archive_fixture_let_go(&found);
+	assert_int_equal(tree_range(reader_nodes(reader), &next.snapshot->root, 0, 3, NULL, expect_unbanned,
+				 (void *)&pack, &err),
+		0);
+	/* The prune goes on: with the pack gone all reads, also what is named by pieces that were not written again. */
+	char name[FORMAT_NAME_MAX];
+	object_name(KIND_DATA_PACK, 0, &pack, name);
+	assert_int_equal(store_del(f->repo->store, NULL, name, &err), 0);
+	archive_fixture_expect(f->repo, next.snapshot, "a", data, 1000);
+	archive_fixture_expect(f->repo, next.snapshot, "b", data, 1000);
+	archive_fixture_expect(f->repo, next.snapshot, "large", data, 600000);
+	snapshot_free(base.snapshot);
+	snapshot_free(next.snapshot);
+	free(data);
+	reader_close(reader);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +620,16 @@ int main(void)
 		CASE(test_feed_range__the_whole_base_is_no_snapshot),
 		CASE(test_feed_range__random_stretches_and_entries_make_the_tree_of_all_told_anew),
 		CASE(test_feed_range__renamed_is_as_if_all_were_told_with_new_keys),
+		CASE(test_feed_range__one_change_among_many_entries_stores_few_nodes),
+		CASE(test_feed_entry__links_of_a_file_are_read_once),
+		CASE(test_feed_entry__a_failing_reader_fails_the_run_with_its_error),
+		CASE(test_feed_entry__a_file_written_again_as_it_was_is_not_stored_again),
+		CASE(test_feed_entry__many_xattrs_come_through_a_piece),
+		CASE(test_feed_entry__out_of_order_is_refused),
+		CASE(test_feed_note__stands_in_the_statement),
+		CASE(test_feed_run__a_session_that_was_ended_is_begun_again),
+		CASE(test_feed_run__without_change_it_leaves_no_session),
+		CASE(test_feed_run__what_lies_in_a_condemned_pack_is_stored_anew),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
