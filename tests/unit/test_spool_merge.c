@@ -235,12 +235,40 @@ static void test_merge__a_change_costs_by_its_size_and_not_by_the_file(void **st
 	assert_non_null(spool_made_commit(m));
 	memcpy(data + (10 << 20), "changed", 7);
 	spool_made_write_at(m->work, "large", 10 << 20, "changed", 7);
+	struct reader_stats before, after;
+	reader_get_stats(m->reader, &before);
 	const struct snapshot *s = spool_made_commit(m);
 	assert_non_null(s);
+	reader_get_stats(m->reader, &after);
+	assert_true(after.decoded_bytes - before.decoded_bytes < 12 << 20);
 	assert_true(s->new_bytes < 12 << 20);
 	archive_fixture_expect(m->f.repo, s, "large", data, len);
 	spool_made_expect_same(m, s);
 	free(data);
+}
+
+static void test_merge__what_was_brought_up_and_not_changed_is_told_as_it_was(void **state)
+{
+	struct spool_made *m = *state;
+	struct error err = ERROR_INIT;
+	struct archive_found was, is;
+	struct work_file *file;
+
+	spool_made_base(m);
+	spool_made_work(m);
+	must(work_file_open(m->work, spool_made_ino(m->work, "a/big"), true, false, &file, &err), &err);
+	must(work_write(file, 5, "x", 1, false, false, &err), &err);
+	must(work_file_close(file, &err), &err);
+	const struct snapshot *s = spool_made_commit(m);
+	assert_true(archive_fixture_find(m->f.repo, m->base, "a", &was));
+	assert_true(archive_fixture_find(m->f.repo, s, "a", &is));
+	assert_int_equal(is.entry->inode, was.entry->inode);
+	assert_int_equal(is.entry->disk_bytes, was.entry->disk_bytes);
+	assert_int_equal(is.entry->nlink, was.entry->nlink);
+	assert_int_equal(is.entry->ctime.nsec, was.entry->ctime.nsec);
+	assert_string_equal(is.entry->user, was.entry->user);
+	archive_fixture_let_go(&was);
+	archive_fixture_let_go(&is);
 }
 
 int main(void)
@@ -253,6 +281,7 @@ int main(void)
 		SPOOL_CASE(test_merge__a_folder_in_place_of_a_file_and_back),
 		SPOOL_CASE(test_merge__a_file_that_was_never_closed_is_left_out_and_named),
 		SPOOL_CASE(test_merge__links_made_here_share_a_group_and_those_of_the_base_keep_theirs),
+		SPOOL_CASE(test_merge__what_was_brought_up_and_not_changed_is_told_as_it_was),
 		SPOOL_CASE(test_merge__a_change_costs_by_its_size_and_not_by_the_file),
 	};
 
