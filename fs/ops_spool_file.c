@@ -48,8 +48,9 @@ static void do_write(
 	}
 	/* Pages of a mapping have their place, however the file was opened. */
 	bool append = (fi->flags & O_APPEND) != 0 && !fi->writepage;
-	/* The kernel takes set-ID bits away by itself, before it writes: it knows who may keep them. */
-	int rc = work_write(file, (uint64_t)off, data, size, append, false, &err);
+	/* Before cached writes the kernel takes set-ID bits away by itself. It does not say who may keep them: root. */
+	bool kill = !fi->writepage && fuse_req_ctx(req)->uid != 0;
+	int rc = work_write(file, (uint64_t)off, data, size, append, kill, &err);
 	if (rc == 0)
 		fuse_reply_write(req, size);
 	else

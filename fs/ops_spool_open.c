@@ -5,10 +5,15 @@
 
 #include "fs/ops_spool.h"
 
-static void give(struct work_file *file, struct fuse_file_info *fi, bool keep)
+/*
+ * Who only writes gains nothing by the page cache: his bytes come straight here, and the kernel does not ask for the
+ * file's capabilities before each write, as it does else.
+ */
+static void give(fuse_req_t req, struct work_file *file, struct fuse_file_info *fi, bool keep)
 {
 	fi->fh = (uintptr_t)file;
 	fi->keep_cache = keep;
+	fi->direct_io = ops_serve(req)->direct_writes && (fi->flags & O_ACCMODE) == O_WRONLY;
 	/* Who cannot write has nothing to tell at close. */
 	fi->noflush = (fi->flags & O_ACCMODE) == O_RDONLY;
 }
@@ -59,7 +64,7 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 		ops_spool_fail(req, "opening a file", rc, &err);
 		return;
 	}
-	give(file, fi, keep);
+	give(req, file, fi, keep);
 	if (fuse_reply_open(req, fi) < 0)
 		give_up(file);
 }
@@ -102,7 +107,7 @@ static void do_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_
 		return;
 	}
 	struct fuse_entry_param e = ops_spool_entry(folder.number, &st);
-	give(file, fi, true);
+	give(req, file, fi, true);
 	if (fuse_reply_create(req, &e, fi) < 0)
 		give_up(file);
 }

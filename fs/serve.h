@@ -33,6 +33,7 @@ struct serve {
 	struct faults *faults;
 	struct serve_poll poll;
 	struct spool *spool;           /* NULL: this mount has none */
+	bool direct_writes;            /* the kernel drops cached pages under uncached writes; set by INIT */
 	const struct ops_route *route; /* which functions answer for which nodes */
 	char *spool_disk;              /* a folder that is there, on the disk whose free space df shows */
 	int64_t started;

@@ -34,15 +34,19 @@ struct session {
 	bool mounted;
 };
 
+/* Linux 6.6: from then on a write past the page cache drops what it holds of that range. */
+enum { MINOR_DIRECT_WRITES = 39 };
+
 static void do_init(void *userdata, struct fuse_conn_info *conn)
 {
-	const struct serve *serve = userdata;
+	struct serve *serve = userdata;
 	unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
 			FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA;
 
 	/* The kernel weighs ACLs only where it also checks modes. Else getfacl sees them all the same. */
 	if (serve->options->allow_other)
 		want |= FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
+	serve->direct_writes = conn->proto_minor >= MINOR_DIRECT_WRITES;
 	conn->max_read = OPS_READ_MAX;
 	conn->max_readahead = OPS_READ_MAX;
 	conn->max_write = OPS_READ_MAX;
