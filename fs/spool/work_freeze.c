@@ -56,28 +56,38 @@ static void frozen_free(struct work_frozen *f)
 	free(f);
 }
 
-/* Files that were made by mknod(2) and left alone count as closed. */
-static void close_made(struct work *w)
+/* A row that the state that is frozen now has otherwise, or not at all. */
+static void change_made(struct work *w, uint64_t ino, unsigned flags)
 {
-	struct buf done = {0};
+	struct index_inode row = INDEX_INODE_INIT;
+	if (index_get(w->index, ino, &row, NULL) == 0) {
+		row.flags &= ~flags;
+		row.changed = work_change(w);
+		index_put(w->index, &row, NULL);
+	}
+	index_inode_release(&row);
+}
+
+/*
+ * Files that were made by mknod(2) and left alone count as closed, before the state is frozen. Those that may just be
+ * about to be opened are left out, and count as changed after it.
+ */
+static void see_made(struct work *w, bool before)
+{
+	struct buf old = {0}, young = {0};
 	struct map_slot slot;
 	uint64_t now = (uint64_t)clock_monotonic();
-	for (size_t at = 0; map_next(&w->fresh, &at, &slot);) {
-		struct index_inode row = INDEX_INODE_INIT;
-		if (now - slot.value < FRESH_NS || work_active(w, slot.key) != NULL)
-			continue;
-		if (index_get(w->index, slot.key, &row, NULL) == 0) {
-			row.flags &= ~(unsigned)INDEX_OPEN_NEW;
-			row.changed = work_change(w);
-			index_put(w->index, &row, NULL);
-		}
-		index_inode_release(&row);
-		buf_put_u64(&done, slot.key);
+	for (size_t at = 0; map_next(&w->fresh, &at, &slot);)
+		buf_put_u64(now - slot.value >= FRESH_NS ? &old : &young, slot.key);
+	struct cursor c = before ? cursor_of(old.data, old.len) : cursor_of(young.data, young.len);
+	while (cursor_left(&c) > 0) {
+		uint64_t ino = cursor_u64(&c);
+		change_made(w, ino, before ? INDEX_OPEN_NEW : 0);
+		if (before)
+			map_drop(&w->fresh, ino);
 	}
-	struct cursor c = cursor_of(done.data, done.len);
-	while (cursor_left(&c) > 0)
-		map_drop(&w->fresh, cursor_u64(&c));
-	buf_release(&done);
+	buf_release(&old);
+	buf_release(&young);
 }
 
 static int name_never_closed(struct work *w, struct work_frozen *f, struct error *err)
@@ -104,7 +114,7 @@ static int freeze(struct work *w, struct work_frozen *f, struct error *err)
 {
 	if (w->frozen != NULL)
 		return error_set(err, ERR_BUSY, "a commit of '%s' is running", w->dataset);
-	close_made(w);
+	see_made(w, true);
 	int rc = name_never_closed(w, f, err);
 	if (rc == 0)
 		rc = work_end(w, err);
@@ -116,6 +126,7 @@ static int freeze(struct work *w, struct work_frozen *f, struct error *err)
 	f->change = w->changes;
 	f->base = w->base;
 	w->frozen = f;
+	see_made(w, false);
 	for (size_t i = 0; i < ACTIVE_SLOTS; i++) {
 		for (struct active *a = w->active[i]; a != NULL; a = a->next)
 			if (!a->opening)
@@ -368,7 +379,7 @@ static int rebase(struct work *w, const struct snapshot *newest, bool *ret_moved
 {
 	uint64_t rows = 0;
 	bool any = true;
-	bool busy = w->open_files > 0 || w->frozen != NULL;
+	bool busy = w->open_files > 0 || w->frozen != NULL || w->fresh.count > 0;
 	for (size_t i = 0; i < ACTIVE_SLOTS && !busy; i++)
 		busy = w->active[i] != NULL;
 	if (busy)
