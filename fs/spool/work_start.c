@@ -114,8 +114,6 @@ static int lose_file(struct work *w, uint64_t ino, struct error *err)
 {
 	struct buf names = {0};
 	int rc = index_names_of(w->index, ino, collect_name, &names, err);
-	if (rc == 0)
-		rc = index_drop(w->index, ino, err);
 	struct cursor c = cursor_of(names.data, names.len);
 	while (rc == 0 && cursor_left(&c) > 0) {
 		uint64_t parent = cursor_u64(&c);
@@ -123,6 +121,8 @@ static int lose_file(struct work *w, uint64_t ino, struct error *err)
 		rc = name == NULL ? error_no_memory(err, "a name") : lose_name(w, parent, name, err);
 		free(name);
 	}
+	if (rc == 0)
+		rc = index_drop(w->index, ino, err);
 	buf_release(&names);
 	return rc;
 }
