@@ -152,9 +152,14 @@ int work_entry_of(struct work *w, const struct id *id, const struct buf *key, co
 
 /* ---- work_start.c ---- */
 
-int work_start(struct work *w, const struct work_options *o, struct error *err);
-int work_root_make(struct work *w, struct error *err);
 int work_base_put(struct work *w, struct error *err);
+
+/* ---- work_recover.c: while nobody else has it ---- */
+
+/* Files that were never closed: their writers ended with the last run, which closed them. */
+int work_close_new(struct work *w, struct error *err);
+/* Ends the transaction, too. */
+int work_recover(struct work *w, bool rebooted, struct error *err);
 
 /* ---- work_up.c: under the lock, but for work_warm() and work_links() ---- */
 
