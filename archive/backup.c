@@ -5,7 +5,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include "archive/backup_impl.h"
+#include "archive/feed_impl.h"
 #include "base/fileio.h"
 
 enum { PARENT_CACHE = 24 << 20, TRIES = 3 };
@@ -61,16 +61,18 @@ static int open_parts(struct backup *b, const struct snapset *set, struct error 
 	char *host = host_name();
 	int r = 0;
 
-	b->parent = choose_parent(set, o->dataset, host);
+	b->parent = b->feed != NULL ? b->feed->options->base : choose_parent(set, o->dataset, host);
 	b->link_max = highest_link(set, o->dataset);
 	free(host);
 	b->owners = owners_new();
 	if (b->owners == NULL)
 		return error_no_memory(err, "owners");
 	r = exclude_new(o->excludes, o->exclude_count, &b->exclude, err);
-	if (r == 0 && b->parent != NULL)
+	if (b->feed != NULL)
+		b->reader = b->feed->options->reader;
+	else if (r == 0 && b->parent != NULL)
 		r = reader_open(b->repo, &reading, &b->reader, err);
-	if (r == 0 && b->parent != NULL && b->parent->root_sealed.len > 0)
+	if (r == 0 && b->reader != NULL && b->parent != NULL && b->parent->root_sealed.len > 0)
 		reader_seed_root(b->reader, &b->parent->root, b->parent->root_sealed.data, b->parent->root_sealed.len,
 			b->parent->root_key);
 	if (r == 0)
@@ -98,7 +100,8 @@ static void close_parts(struct backup *b)
 	b->bundle = NULL;
 	tree_builder_free(b->builder);
 	chunker_free(b->chunker);
-	reader_close(b->reader);
+	if (b->feed == NULL)
+		reader_close(b->reader);
 	exclude_free(b->exclude);
 	owners_free(b->owners);
 	buf_release(&b->top_xattrs);
@@ -121,7 +124,7 @@ static int run_pipeline(struct backup *b, struct error *err)
 	unsigned started = 0;
 	int r = 0;
 
-	if (pthread_create(&walker, NULL, walk_main, b) != 0)
+	if (pthread_create(&walker, NULL, b->feed != NULL ? feed_main : walk_main, b) != 0)
 		return error_set(err, ERR_NO_MEMORY, "cannot start a thread");
 	while (b->writer != NULL && started < count && pthread_create(&readers[started], NULL, read_main, b) == 0)
 		started++;
@@ -193,10 +196,10 @@ static int dry_run(struct repo *repo, struct catalog *catalog, const struct back
 	return r;
 }
 
-static int attempt(struct repo *repo, struct catalog *catalog, const struct backup_options *options,
+static int attempt(struct repo *repo, struct catalog *catalog, const struct backup_options *options, struct feed *feed,
 	struct backup_result *result, struct error *err)
 {
-	struct backup b = {.repo = repo, .catalog = catalog, .options = options, .result = result};
+	struct backup b = {.repo = repo, .catalog = catalog, .options = options, .feed = feed, .result = result};
 	struct snapshot *snapshot = NULL;
 	int r = session_begin(repo, catalog, options->dataset, &b.session, err);
 
@@ -205,7 +208,7 @@ static int attempt(struct repo *repo, struct catalog *catalog, const struct back
 	seen_look(options->seen, b.session->set);
 	seen_tell(options->seen);
 	r = run_once(&b, b.session->set, &snapshot, err);
-	if (r == 0)
+	if (r == 0 && snapshot != NULL)
 		r = session_commit(b.session, snapshot, err);
 	else if (r != ERR_VOID)
 		session_abandon(b.session, NULL);
@@ -235,7 +238,7 @@ static void tidy(struct repo *repo, struct catalog *catalog)
 		log_warn(repo->log, "the snapshot is stored; tidying the index did not work: %s", error_text(&err));
 }
 
-int backup_run(struct repo *repo, struct catalog *catalog, const struct backup_options *options,
+int backup_tries(struct repo *repo, struct catalog *catalog, const struct backup_options *options, struct feed *feed,
 	struct backup_result *ret_result, struct error *err)
 {
 	int r = snapshot_dataset_ok(options->dataset, err);
@@ -244,7 +247,7 @@ int backup_run(struct repo *repo, struct catalog *catalog, const struct backup_o
 	for (int i = 0; r == 0 && i < TRIES; i++) {
 		struct backup_result result = {0};
 		r = options->dry_run ? dry_run(repo, catalog, options, &result, err)
-				     : attempt(repo, catalog, options, &result, err);
+				     : attempt(repo, catalog, options, feed, &result, err);
 		if (r == 0) {
 			*ret_result = result;
 			break;
@@ -258,7 +261,13 @@ int backup_run(struct repo *repo, struct catalog *catalog, const struct backup_o
 			r = 0;
 		}
 	}
-	if (r == 0 && !options->dry_run)
+	if (r == 0 && ret_result->snapshot != NULL)
 		tidy(repo, catalog);
 	return r;
+}
+
+int backup_run(struct repo *repo, struct catalog *catalog, const struct backup_options *options,
+	struct backup_result *ret_result, struct error *err)
+{
+	return backup_tries(repo, catalog, options, NULL, ret_result, err);
 }

@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <time.h>
 
-#include "archive/backup_impl.h"
+#include "archive/feed_impl.h"
 #include "archive/walk.h"
 
 enum { POLL_MS = 200, STEP_ITEMS = 64 };
@@ -11,7 +11,8 @@ static int finish_content(struct backup *b, struct item *item, struct error *err
 {
 	if (item->bundle != NULL)
 		item->refs[0] = item->bundle->ref;
-	return item->work == WORK_LARGE ? stream_hash(b, item, err) : 0;
+	int r = item->work == WORK_LARGE ? stream_hash(b, item, err) : 0;
+	return r == 0 && item->told != NULL ? feed_allow(b, item, err) : r;
 }
 
 /* Later links have what the first one has; if that could not be read, neither can they. */
@@ -52,6 +53,8 @@ static void count(struct backup *b, const struct item *item)
 
 static int build_item(struct backup *b, struct item *item, struct error *err)
 {
+	if (item->told != NULL && item->told->is_range)
+		return feed_build_range(b, item->told, err);
 	int r = item->skip ? 0 : finish_content(b, item, err);
 
 	if (r == 0)

@@ -94,8 +94,7 @@ static enum complete_verdict judge_blobs(struct folder *folder, struct dirlist *
 	return v;
 }
 
-/* The folder's path in the dataset from the prefix of its keys; "." for the dataset itself. Caller frees. */
-static char *folder_text(const struct buf *prefix)
+char *judge_folder_path(const struct buf *prefix)
 {
 	struct buf path = {0};
 
@@ -124,7 +123,7 @@ void judge_folder(struct backup *b, struct folder *folder, const struct buf *pre
 			complete_pgdir(f.has_toc ? toc.data : NULL, toc.len, find_in_folder, folder, reason);
 		if (v == COMPLETE_OK && f.has_blobs)
 			v = judge_blobs(folder, list, &toc, reason);
-		char *text = folder_text(prefix);
+		char *text = judge_folder_path(prefix);
 		bool top = prefix->len == 0 || memchr(prefix->data, 0, prefix->len - 1) == NULL;
 		judge_verdict(b, text == NULL ? "?" : text, top, v, "pg_dump directory", reason);
 		free(text);

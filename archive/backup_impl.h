@@ -24,6 +24,7 @@
  *   inspect.c         the dataset's own check, by a command
  *   backup_dump.c     dumps that are folders
  *   backup_command.c  the command whose output is saved
+ * feed.h's entries go the same way; feed_impl.h says what their walker adds.
  *
  * Stages and threads: one walker appends items in key order, in batches;
  * readers take those that need reading; the caller's thread lays small files
@@ -146,6 +147,7 @@ struct item {
 	struct item *prior; /* what the parent snapshot held of a changed small file; only its content is used */
 	struct link *link;
 	bool link_first;
+	struct told *told; /* of a feed (feed_impl.h): where its bytes come from, or what stretch it stands for; NULL */
 };
 
 /* What the walker has gathered and not handed over yet: to wake a thread costs more than an entry. */
@@ -161,8 +163,9 @@ struct backup {
 	const struct backup_options *options;
 	struct backup_result *result;
 	struct session *session;
-	const struct snapshot *parent; /* borrowed from the session's set; NULL */
+	const struct snapshot *parent; /* borrowed from the session's set, or a feed's base; NULL */
 	struct reader *reader;
+	struct feed *feed;     /* tells the entries instead of the walker; NULL */
 	struct writer *writer; /* NULL in a dry run */
 	struct tree_keys keys;
 	struct tree_builder *builder;
@@ -200,6 +203,11 @@ struct backup {
 	bool bad;     /* a judged check failed, or the command did */
 	bool missing; /* something was left out or changed while it was read */
 };
+
+/* ---- backup.c ---- */
+/* Runs, and runs again after ERR_VOID. With `feed` its entries instead of the options' paths. */
+int backup_tries(struct repo *repo, struct catalog *catalog, const struct backup_options *options, struct feed *feed,
+	struct backup_result *ret_result, struct error *err);
 
 /* ---- backup_queue.c ---- */
 int queue_init(struct backup *b, struct error *err);
@@ -248,6 +256,10 @@ struct folder *folder_new(struct backup *b, int fd, const char *path);
 struct folder *folder_ref(struct folder *f);
 void folder_unref(struct backup *b, struct folder *f); /* NULL is a no-op */
 
+/* ---- backup_plan.c ---- */
+/* Keeps of an earlier entry (NULL: none) what a reader may find to be the same: the content of a small file. */
+int item_keep_prior(struct item *item, const struct entry *prior, struct error *err);
+
 /* ---- backup_xattrs.c ---- */
 /* Reads all xattrs of what `fd` is; with fd -1 of `path`, not following a link. */
 int item_read_xattrs(struct item *item, int fd, const char *path, struct error *err);
@@ -276,9 +288,14 @@ int stream_read(struct backup *b, struct item *item, int fd, const char *path, u
 /* The next island at or behind `at`: [*ret_begin, *ret_end), both `size` when none is left. Where there are no maps all
  * is data. */
 void sparse_next(int fd, uint64_t at, uint64_t size, uint64_t *ret_begin, uint64_t *ret_end);
+/* The same of an item: what its feed says, else its descriptor. */
+int sparse_next_of(const struct item *item, int fd, uint64_t at, uint64_t size, uint64_t *ret_begin, uint64_t *ret_end,
+	struct error *err);
 /* Notes where a small file, whose bytes are read, holds data. Nothing where that is everywhere, or its holes are none.
  */
 int sparse_find(struct item *item, int fd, struct error *err);
+/* The bytes of a small file are read: its hash, its verdict, and whether the parent's chunk serves again. */
+int small_finish(struct backup *b, struct item *item, struct error *err);
 
 /* ---- backup_fold.c ---- */
 /* Waits until every chunk of the item is answered. */
@@ -300,7 +317,7 @@ void bundle_unref(struct backup *b, struct bundle *bundle);
 int build_run(struct backup *b, struct error *err);
 
 /* ---- backup_snapshot.c ---- */
-/* Finishes the tree and the writer; the statement, all but what its commit adds. */
+/* Finishes the tree and the writer; the statement, all but what its commit adds. NULL: a feed that changed nothing. */
 int make_snapshot(struct backup *b, struct snapshot **ret_snapshot, struct error *err);
 
 /* ---- backup_judge.c ---- */
@@ -321,6 +338,8 @@ void backup_note(struct backup *b, const char *fmt, ...) __attribute__((format(p
 
 /* ---- backup_dump.c ---- */
 struct dirlist;
+/* The folder's path in the dataset from the prefix of its keys; "." for the dataset itself. Caller frees. */
+char *judge_folder_path(const struct buf *prefix);
 /* Judges a folder written by pg_dump -Fd; rewinds the list. */
 void judge_folder(struct backup *b, struct folder *folder, const struct buf *prefix, struct dirlist *list);
 

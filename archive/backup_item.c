@@ -4,7 +4,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
-#include "archive/backup_impl.h"
+#include "archive/feed_impl.h"
 
 /* How far back a ref is looked for among an item's own: neighbours share them. */
 enum { LOOK_BACK = 8 };
@@ -42,6 +42,7 @@ void item_free(struct backup *b, struct item *item)
 	item_free(b, item->prior);
 	if (item->link != NULL)
 		link_unref(item->link);
+	told_free(b, item->told);
 	free(item);
 }
 
@@ -51,6 +52,7 @@ size_t item_weight(const struct item *item)
 
 	sum += item->run_count * sizeof(*item->runs) + item->extent_cap * sizeof(*item->extents);
 	sum += item->piece_count * sizeof(*item->pieces) + item->ref_cap * sizeof(*item->refs);
+	sum += item->told == NULL ? 0 : told_weight(item->told);
 	return item->prior == NULL ? sum : sum + item_weight(item->prior);
 }
 

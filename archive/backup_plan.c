@@ -72,8 +72,7 @@ static bool unchanged(const struct walk *w, const struct entry *prior, const str
 	       settled_before(&st->st_ctim, taken);
 }
 
-/* Keeps of the parent's entry what a reader may find to be the same: the content of a small file. */
-static int keep_prior(struct item *item, const struct entry *prior, struct error *err)
+int item_keep_prior(struct item *item, const struct entry *prior, struct error *err)
 {
 	if (prior == NULL || !S_ISREG(prior->mode) || (prior->flags & ENTRY_HAS_CONTENT_HASH) == 0 ||
 		prior->piece_count > 0 || prior->extent_count > 4)
@@ -121,7 +120,7 @@ static int plan_file(struct walk *w, struct item *item, const struct entry *prio
 	item->read = false;
 	item->folder = folder_ref(folder);
 	item->name = strdup(name);
-	return item->name == NULL ? error_no_memory(err, "an entry") : keep_prior(item, prior, err);
+	return item->name == NULL ? error_no_memory(err, "an entry") : item_keep_prior(item, prior, err);
 }
 
 static int plan_link_target(struct item *item, struct folder *folder, const char *name, struct error *err)

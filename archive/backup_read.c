@@ -5,7 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "archive/backup_impl.h"
+#include "archive/feed_impl.h"
 #include "archive/walk.h"
 #include "base/fileio.h"
 
@@ -127,6 +127,13 @@ static int judge_small(struct backup *b, struct item *item, struct error *err)
 	return r;
 }
 
+int small_finish(struct backup *b, struct item *item, struct error *err)
+{
+	hash_small(b, item);
+	int r = judge_small(b, item, err);
+	return r < 0 ? r : reuse_prior(b, item, err);
+}
+
 static bool is_small(const struct backup *b, const struct stat *st)
 {
 	return (uint64_t)st->st_size < b->repo->config.small_file;
@@ -153,9 +160,7 @@ static int read_small(struct backup *b, struct item *item, int fd, const char *p
 	item->entry.size = item->data_len;
 	if (is_moved)
 		tell_changed(b, item, path);
-	hash_small(b, item);
-	r = judge_small(b, item, err);
-	return r < 0 ? r : reuse_prior(b, item, err);
+	return small_finish(b, item, err);
 }
 
 static int read_large(
@@ -223,11 +228,13 @@ static void read_item(struct backup *b, struct item *item)
 {
 	struct error err = ERROR_INIT, why = ERROR_INIT;
 	char *path = path_of(item);
+	bool only = item->stream_fd >= 0 || item->told != NULL; /* nothing of these may be left out */
 	int r = path == NULL           ? error_no_memory(&err, "a path")
+		: item->told != NULL   ? told_read(b, item, &err)
 		: item->stream_fd >= 0 ? read_pipe(b, item, &err)
 				       : read_file(b, item, path, &err);
 
-	if (r < 0 && (writer_status(b->writer, &why) < 0 || r == ERR_NO_MEMORY || item->stream_fd >= 0))
+	if (r < 0 && (writer_status(b->writer, &why) < 0 || r == ERR_NO_MEMORY || only))
 		backup_fail(b, why.code < 0 ? why.code : r, why.code < 0 ? &why : &err);
 	else if (r < 0) {
 		walk_warn(b, path, "%s", error_text(&err));

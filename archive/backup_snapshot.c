@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "archive/backup_impl.h"
+#include "archive/feed_impl.h"
 
 static char *user_name(void)
 {
@@ -118,6 +118,13 @@ int make_snapshot(struct backup *b, struct snapshot **ret_snapshot, struct error
 		r = set_top(b, s, err);
 	if (r == 0)
 		r = tree_builder_finish(b->builder, &s->root, err);
+	if (r == 0 && b->feed != NULL)
+		r = feed_finish(b, s, err);
+	if (r == 0 && b->feed != NULL && feed_is_base(b, s)) {
+		snapshot_free(s);
+		*ret_snapshot = NULL;
+		return 0;
+	}
 	if (r == 0)
 		r = writer_finish(b->writer, err);
 	if (r == 0)

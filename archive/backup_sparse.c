@@ -4,7 +4,7 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "archive/backup_impl.h"
+#include "archive/feed_impl.h"
 
 void sparse_next(int fd, uint64_t at, uint64_t size, uint64_t *ret_begin, uint64_t *ret_end)
 {
@@ -20,6 +20,15 @@ void sparse_next(int fd, uint64_t at, uint64_t size, uint64_t *ret_begin, uint64
 	}
 	*ret_begin = min_u64((uint64_t)data, size);
 	*ret_end = min_u64((uint64_t)hole, size);
+}
+
+int sparse_next_of(const struct item *item, int fd, uint64_t at, uint64_t size, uint64_t *ret_begin, uint64_t *ret_end,
+	struct error *err)
+{
+	if (item->told != NULL)
+		return told_next(item->told, at, size, ret_begin, ret_end, err);
+	sparse_next(fd, at, size, ret_begin, ret_end);
+	return 0;
 }
 
 static int add_run(struct item *item, uint64_t off, uint64_t len, struct error *err)
@@ -61,8 +70,8 @@ int sparse_find(struct item *item, int fd, struct error *err)
 	item->runs = NULL;
 	item->run_count = 0;
 	for (uint64_t at = 0; r == 0 && at < size; at = end) {
-		sparse_next(fd, at, size, &begin, &end);
-		if (begin < end)
+		r = sparse_next_of(item, fd, at, size, &begin, &end, err);
+		if (r == 0 && begin < end)
 			r = add_run(item, begin, end - begin, err);
 	}
 	if (r == 0 && item->run_count == 0 && size > 0)

@@ -5,34 +5,16 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "archive/backup_impl.h"
+#include "archive/backup_stream.h"
 #include "base/fileio.h"
 
-enum { READ_SIZE = 256 << 10, PIPE_WAIT_MS = 200, FOLD_EXTENTS = 4096 };
+enum { PIPE_WAIT_MS = 200 };
 
 /* A chunk at the writer's: whose it is, and which of its refs. */
 struct answer {
 	struct backup *b;
 	struct item *item;
 	uint32_t ref;
-};
-
-/*
- * A file on its way into chunks. Data is chunked as if there were no holes,
- * and `runs` remembers where in the file the bytes of the chunk in the making
- * belong, so a chunk may span a hole and a file of many small islands makes few chunks.
- */
-struct stream {
-	struct backup *b;
-	struct item *item;
-	const char *path;
-	struct complete *judge;
-	struct writer_buffer *buffer;
-	struct chunker_state state;
-	struct segment_run *runs; /* off: hole before it, in bytes; len: its bytes in this chunk */
-	size_t run_count, run_cap;
-	uint64_t size; /* of the file so far, holes included */
-	uint8_t *rest; /* what a cut left of the buffer, while the next buffer is waited for: at most READ_SIZE */
 };
 
 static void answered(void *arg, int status, const struct chunk_ref *ref, bool is_new)
@@ -121,9 +103,9 @@ static int emit(struct stream *s, size_t cut, struct error *err)
 	struct writer_buffer *full = s->buffer;
 	size_t rest = full->len - cut;
 	struct answer *a = malloc(sizeof(*a));
-	int r = a == NULL          ? error_no_memory(err, "a chunk")
-		: rest > READ_SIZE ? error_set(err, ERR_BUG, "a cut far behind what was read last")
-				   : plan_chunk(s, cut, a, err);
+	int r = a == NULL            ? error_no_memory(err, "a chunk")
+		: rest > STREAM_READ ? error_set(err, ERR_BUG, "a cut far behind what was read last")
+				     : plan_chunk(s, cut, a, err);
 
 	if (r < 0) {
 		free(a);
@@ -145,18 +127,45 @@ static int emit(struct stream *s, size_t cut, struct error *err)
 	return 0;
 }
 
+/* Where in the file the buffer's first byte, or the hole before it, lies. */
+static uint64_t cut_place(const struct stream *s)
+{
+	uint64_t behind = 0;
+
+	for (size_t i = 0; i < s->run_count; i++)
+		behind += s->runs[i].off + s->runs[i].len;
+	return s->size - behind;
+}
+
+/* Asks whether chunking ends at the cut just made; forgets what was read behind it. */
+static int ask_stop(struct stream *s, struct error *err)
+{
+	uint64_t at = cut_place(s);
+	int r = s->stop(s->stop_arg, at, &s->stopped, err);
+
+	if (r < 0 || !s->stopped)
+		return r;
+	if (s->buffer != NULL)
+		s->buffer->len = 0;
+	s->run_count = 0;
+	s->size = at;
+	return 0;
+}
+
 /* Cuts off every whole chunk that the buffer holds. */
 static int cut_chunks(struct stream *s, struct error *err)
 {
 	int r = 0;
 
-	while (r == 0 && s->buffer != NULL && s->buffer->len > 0) {
+	while (r == 0 && !s->stopped && s->buffer != NULL && s->buffer->len > 0) {
 		size_t cut = chunker_scan(s->b->chunker, &s->state, s->buffer->data, s->buffer->len);
 		if (cut == 0)
 			break;
 		r = emit(s, cut, err);
-		if (r == 0 && s->item->extent_count >= FOLD_EXTENTS)
+		if (r == 0 && s->item->extent_count >= STREAM_FOLD)
 			r = stream_fold(s->b, s->item, err);
+		if (r == 0 && s->stop != NULL)
+			r = ask_stop(s, err);
 	}
 	return r;
 }
@@ -192,9 +201,12 @@ static int fill(struct stream *s, int fd, uint64_t off, uint64_t want, bool pipe
 	if (s->buffer == NULL)
 		return writer_status(s->b->writer, err);
 	size_t room = s->buffer->cap - s->buffer->len;
-	size_t n = (size_t)min_u64(min_u64(room, READ_SIZE), want);
+	size_t n = (size_t)min_u64(min_u64(room, STREAM_READ), want);
 	uint8_t *at = s->buffer->data + s->buffer->len;
-	int r = pipe ? read_pipe(s, fd, at, n, ret_got, err) : fileio_pread(fd, s->path, at, n, off, ret_got, err);
+	const struct feed_reader *told = s->item->told == NULL ? NULL : &s->item->told->reader;
+	int r = told != NULL ? told->read(told->arg, off, at, n, ret_got, err)
+		: pipe       ? read_pipe(s, fd, at, n, ret_got, err)
+			     : fileio_pread(fd, s->path, at, n, off, ret_got, err);
 	if (r < 0)
 		return r;
 	s->buffer->len += (uint32_t)*ret_got;
@@ -203,14 +215,12 @@ static int fill(struct stream *s, int fd, uint64_t off, uint64_t want, bool pipe
 	return 0;
 }
 
-/* Bytes [off, off+len) as data that follows a hole of `hole` bytes. Ends early where the file does: *ret_ended. */
-static int read_data(
-	struct stream *s, int fd, uint64_t off, uint64_t len, uint64_t hole, bool *ret_ended, struct error *err)
+int stream_data(struct stream *s, int fd, uint64_t off, uint64_t len, uint64_t hole, bool *ret_ended, struct error *err)
 {
 	bool pipe = s->item->stream_fd >= 0;
 	int r = 0;
 
-	for (uint64_t done = 0; r == 0 && done < len;) {
+	for (uint64_t done = 0; r == 0 && !s->stopped && done < len;) {
 		size_t got = 0;
 		if (backup_stopped(s->b))
 			return error_set(err, ERR_CANCELLED, "stopped");
@@ -239,11 +249,13 @@ static int read_sparse(struct stream *s, int fd, uint64_t size, uint64_t *ret_ta
 
 	*ret_tail = 0;
 	for (uint64_t at = 0; r == 0 && at < size && !ended; at = end) {
-		sparse_next(fd, at, size, &begin, &end);
+		r = sparse_next_of(s->item, fd, at, size, &begin, &end, err);
+		if (r < 0)
+			break;
 		if (s->judge != NULL && begin > at)
 			complete_hole(s->judge, begin - at);
 		if (begin < end)
-			r = read_data(s, fd, begin, end - begin, begin - at, &ended, err);
+			r = stream_data(s, fd, begin, end - begin, begin - at, &ended, err);
 		else
 			*ret_tail = size - at;
 	}
@@ -252,44 +264,63 @@ static int read_sparse(struct stream *s, int fd, uint64_t size, uint64_t *ret_ta
 	return r;
 }
 
-/* The last chunk, the hole behind it, and what was folded. */
-static int finish(struct stream *s, uint64_t tail, struct error *err)
+int stream_flush(struct stream *s, struct error *err)
+{
+	return s->buffer != NULL && s->buffer->len > 0 ? emit(s, s->buffer->len, err) : 0;
+}
+
+int stream_hole(struct stream *s, uint64_t len, struct error *err)
+{
+	pthread_mutex_lock(&s->b->lock);
+	int r = item_add_extent(s->item, len, EXTENT_HOLE, 0, err);
+	pthread_mutex_unlock(&s->b->lock);
+	return r;
+}
+
+int stream_finish(struct stream *s, uint64_t tail, struct error *err)
 {
 	struct item *item = s->item;
-	int r = 0;
+	int r = stream_flush(s, err);
 
-	if (s->buffer != NULL && s->buffer->len > 0)
-		r = emit(s, s->buffer->len, err);
-	if (r == 0) {
-		pthread_mutex_lock(&s->b->lock);
-		r = item_add_extent(item, tail, EXTENT_HOLE, 0, err);
-		pthread_mutex_unlock(&s->b->lock);
-	}
+	if (r == 0)
+		r = stream_hole(s, tail, err);
 	if (r < 0 || item->folded == NULL)
 		return r;
 	r = stream_fold(s->b, item, err);
 	return r == 0 ? stream_unfold(item, err) : r;
 }
 
+int stream_init(struct stream *s, struct backup *b, struct item *item, const char *path, struct error *err)
+{
+	*s = (struct stream){.b = b, .item = item, .path = path, .rest = malloc(STREAM_READ)};
+	return s->rest == NULL ? error_no_memory(err, "reading a file") : 0;
+}
+
+void stream_release(struct stream *s, int r)
+{
+	writer_buffer_drop(s->b->writer, s->buffer);
+	if (r < 0) {
+		stream_settle(s->b, s->item);
+		item_drop_content(s->item);
+	}
+	free(s->runs);
+	free(s->rest);
+}
+
 int stream_read(struct backup *b, struct item *item, int fd, const char *path, uint64_t size, bool sparse,
 	struct complete *judge, uint64_t *ret_size, struct error *err)
 {
-	struct stream s = {.b = b, .item = item, .path = path, .judge = judge, .rest = malloc(READ_SIZE)};
+	struct stream s;
 	uint64_t tail = 0;
 	bool ended = false;
-	int r = s.rest == NULL ? error_no_memory(err, "reading a file") : 0;
+	int r = stream_init(&s, b, item, path, err);
 
+	s.judge = judge;
 	if (r == 0)
-		r = sparse ? read_sparse(&s, fd, size, &tail, err) : read_data(&s, fd, 0, size, 0, &ended, err);
+		r = sparse ? read_sparse(&s, fd, size, &tail, err) : stream_data(&s, fd, 0, size, 0, &ended, err);
 	if (r == 0)
-		r = finish(&s, tail, err);
-	writer_buffer_drop(b->writer, s.buffer);
-	if (r < 0) {
-		stream_settle(b, item);
-		item_drop_content(item);
-	}
-	free(s.runs);
-	free(s.rest);
+		r = stream_finish(&s, tail, err);
+	stream_release(&s, r);
 	*ret_size = s.size;
 	return r;
 }

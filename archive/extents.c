@@ -178,6 +178,17 @@ int extent_reader_at(struct extent_reader *r, uint64_t off, uint64_t *ret_length
 	return 0;
 }
 
+int extent_reader_start(struct extent_reader *r, uint64_t off, uint64_t *ret_start, struct error *err)
+{
+	const struct chunk_ref *ref;
+	uint64_t length;
+	uint32_t offset;
+	int status = extent_reader_at(r, off, &length, &ref, &offset, err);
+	if (status == 0)
+		*ret_start = r->starts[r->last] + (r->in_pieces ? r->piece_starts[r->last_in_piece] : 0);
+	return status;
+}
+
 int entry_xattrs(struct node_source *source, const struct entry *entry, struct buf *ret, struct error *err)
 {
 	const struct node *piece = NULL;

@@ -95,6 +95,18 @@ int tree_rank(struct node_source *source, const struct tree_root *root, const ui
 	uint64_t *ret_rank, struct error *err);
 
 /*
+ * Entries of ranks [first, end), in order. node_fn (NULL: none) is asked first about each node that lies in there from
+ * end to end and that tree_builder_add_subtree() may take, the higher ones first; what it takes is passed over unread.
+ * The rest is told to entry_fn (NULL: nobody), whose entry is valid during the call. What they return other than 0 ends
+ * it and is returned. ERR_USAGE: the stretch is not in the tree.
+ */
+typedef int tree_range_node_fn(void *arg, const struct tree_root *node, const uint8_t *first_key, size_t first_key_len,
+	bool *ret_taken, struct error *err);
+typedef int tree_range_entry_fn(void *arg, const struct entry *entry, struct error *err);
+int tree_range(struct node_source *source, const struct tree_root *root, uint64_t first, uint64_t end,
+	tree_range_node_fn *node_fn, tree_range_entry_fn *entry_fn, void *arg, struct error *err);
+
+/*
  * What differs between two trees, in key order; equal subtrees are skipped unread. old or new is NULL where it is
  * missing there. What fn returns other than 0 ends it and is returned.
  */
@@ -113,6 +125,8 @@ void extent_reader_free(struct extent_reader *r);
  */
 int extent_reader_at(struct extent_reader *r, uint64_t off, uint64_t *ret_length, const struct chunk_ref **ret_ref,
 	uint32_t *ret_offset, struct error *err);
+/* Where the extent begins that covers file offset `off` (off < size). */
+int extent_reader_start(struct extent_reader *r, uint64_t off, uint64_t *ret_start, struct error *err);
 /* All xattrs of an entry, encoded, appended to *ret. */
 int entry_xattrs(struct node_source *source, const struct entry *entry, struct buf *ret, struct error *err);
 

@@ -6,6 +6,7 @@
 
 #include "base/checked.h"
 #include "base/error.h"
+#include "fs/spool/work.h"
 
 static const struct errmap_row {
 	int code;
@@ -31,6 +32,20 @@ static const struct errmap_row {
 	{ERR_NO_REPO, EIO, true},
 	{ERR_VOID, EIO, true},
 	{ERR_BUG, EIO, true},
+	{WORK_EEXIST, EEXIST, false},
+	{WORK_ENOTEMPTY, ENOTEMPTY, false},
+	{WORK_ENOTDIR, ENOTDIR, false},
+	{WORK_EISDIR, EISDIR, false},
+	{WORK_EINVAL, EINVAL, false},
+	{WORK_ENODATA, ENODATA, false},
+	{WORK_EPERM, EPERM, false},
+	{WORK_EMLINK, EMLINK, false},
+	{WORK_EXDEV, EXDEV, false},
+	{WORK_ENXIO, ENXIO, false},
+	{WORK_EOPNOTSUPP, EOPNOTSUPP, false},
+	{WORK_ERANGE, ERANGE, false},
+	{WORK_E2BIG, E2BIG, false},
+	{WORK_ENAMETOOLONG, ENAMETOOLONG, false},
 };
 
 static const struct errmap_row *find(int code)

@@ -7,8 +7,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/nodeid.h"
-
 /* One thing to forget: a name in a folder, or (name NULL) a node's attributes and cached target. */
 struct note {
 	struct note *next;
@@ -120,6 +118,11 @@ static void queue(struct invalidate *inv, const struct nodeid *node, const char 
 	inv->last = &n->next;
 	pthread_cond_signal(&inv->wake);
 	pthread_mutex_unlock(&inv->lock);
+}
+
+void invalidate_name(struct invalidate *inv, const struct nodeid *folder, const char *name)
+{
+	queue(inv, folder, name);
 }
 
 /* Links to a snapshot that got another name hold the old one. */

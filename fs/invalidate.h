@@ -13,6 +13,7 @@
  */
 
 #include "fs/epoch.h"
+#include "fs/nodeid.h"
 
 struct fuse_session;
 struct invalidate;
@@ -23,5 +24,7 @@ int invalidate_new(struct fuse_session *session, struct invalidate **ret, struct
 void invalidate_free(struct invalidate *inv);
 /* Queues what differs between two epochs. Without memory some of it is left to the timeouts. */
 void invalidate_changes(struct invalidate *inv, const struct epoch *old, const struct epoch *now);
+/* Queues a name in a folder: what the kernel knows by it is not there, or is something else. */
+void invalidate_name(struct invalidate *inv, const struct nodeid *folder, const char *name);
 
 #endif

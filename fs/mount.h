@@ -19,6 +19,7 @@
 
 #include "archive/repo.h"
 #include "base/log.h"
+#include "fs/spool/spool.h"
 
 struct seen;
 
@@ -30,13 +31,17 @@ struct mount_options {
 	const char *version;     /* of drfs, for status.json; NULL: unknown */
 	const char *url;         /* of the repository, as the user would type it again; NULL: the store's */
 	const char *catalog_dir; /* may be NULL: a private one */
-	const char *spool_dir;   /* its disk's free space is what df shows; NULL: the default folder */
-	struct seen *seen;       /* what this host saw before; the mount's alone while it runs; may be NULL */
-	size_t cache_bytes;      /* of decoded chunks; 0: MOUNT_CACHE_DEFAULT */
-	int64_t poll_ns;         /* how often to look for other hosts' snapshots; 0: 5 s on a folder, 30 s on a store */
-	bool allow_other;        /* let other users in; the kernel then checks permissions and ACLs */
-	bool debug;              /* libfuse's trace of every request on stderr */
-	struct log *log;         /* NULL drops everything */
+	const char *spool_dir; /* where written data waits; its disk's free space is what df shows; NULL: the default */
+	struct seen *seen;     /* what this host saw before; the mount's alone while it runs; may be NULL */
+	bool no_spool;         /* snapshots alone, nothing can be written */
+	/* How a dataset is committed, by any thread; what it points to stays. NULL: spool.h's defaults. */
+	struct spool_rule (*rule)(void *arg, const char *dataset);
+	void *rule_arg;
+	size_t cache_bytes; /* of decoded chunks; 0: MOUNT_CACHE_DEFAULT */
+	int64_t poll_ns;    /* how often to look for other hosts' snapshots; 0: 5 s on a folder, 30 s on a store */
+	bool allow_other;   /* let other users in; the kernel then checks permissions and ACLs */
+	bool debug;         /* libfuse's trace of every request on stderr */
+	struct log *log;    /* NULL drops everything */
 	/* Called once, by one of the threads, when the first request was answered: the mount is usable. May be NULL. */
 	void (*ready)(void *arg);
 	void *ready_arg;

@@ -14,23 +14,29 @@ struct namespace *namespace_new(struct view *view, uid_t uid, gid_t gid)
 	struct namespace *ns = calloc(1, sizeof(*ns));
 	if (ns == NULL)
 		return NULL;
-	*ns = (struct namespace){.view = view, .uid = uid, .gid = gid, .endings = endings_new()};
-	if (ns->endings == NULL) {
-		free(ns);
-		return NULL;
-	}
+	*ns = (struct namespace){
+		.view = view, .uid = uid, .gid = gid, .endings = endings_new(), .works = worktable_new()};
 	pthread_mutex_init(&ns->lock, NULL);
-	return ns;
+	if (ns->endings != NULL && ns->works != NULL)
+		return ns;
+	namespace_free(ns);
+	return NULL;
 }
 
 void namespace_free(struct namespace *ns)
 {
 	if (ns == NULL)
 		return;
+	worktable_free(ns->works);
 	endings_free(ns->endings);
 	epoch_unref(ns->epoch);
 	pthread_mutex_destroy(&ns->lock);
 	free(ns);
+}
+
+struct worktable *namespace_works(struct namespace *ns)
+{
+	return ns->works;
 }
 
 struct view *namespace_view(struct namespace *ns)
@@ -167,6 +173,8 @@ static int folder_node(struct namespace *ns, const struct epoch *e, const struct
 
 	if (node->tag != 0 && namespace_dataset(e, node) == NULL)
 		return gone(err);
+	if (node->kind == NODEID_SPOOL && ns->spool == NULL)
+		return gone(err);
 	if (node->kind == NODEID_POINT) {
 		const struct snapshot *s = epoch_snapshot(e, node->number);
 		if (s == NULL)
@@ -177,6 +185,8 @@ static int folder_node(struct namespace *ns, const struct epoch *e, const struct
 		time = changed(e, node);
 	}
 	virtual_stat(ns, S_IFDIR | 0755, time, &n);
+	if (node->kind == NODEID_SPOOL)
+		n.st.st_nlink = 2 + namespace_spool_count(ns);
 	*ret = n;
 	return 0;
 }
@@ -197,6 +207,10 @@ static int find_node(struct namespace *ns, const struct epoch *e, const struct n
 			.id = NODEID_STATUS, .entry_timeout = while_named, .attr_timeout = never};
 		virtual_stat(ns, S_IFREG | 0444, clock_now(), ret);
 		return 0;
+	case NODEID_WORK:
+	case NODEID_COMMIT:
+		return namespace_work_find(ns, node, ret, err);
+	case NODEID_SPOOL:
 	case NODEID_ROOT:
 	case NODEID_FACTS:
 	case NODEID_POINTS:
@@ -255,7 +269,7 @@ int namespace_readlink(struct namespace *ns, const struct epoch *e, uint64_t id,
 {
 	struct nodeid node;
 	int rc = 0;
-	if (!nodeid_parse(id, &node) || node.number == 0)
+	if (!nodeid_parse(id, &node) || node.number == 0 || nodeid_in_spool(id))
 		return error_set(err, ERR_USAGE, "not a symlink");
 	const struct snapshot *s = epoch_snapshot(e, node.number);
 	if (s == NULL)

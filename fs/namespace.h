@@ -18,7 +18,9 @@
 #include "fs/endings.h"
 #include "fs/epoch.h"
 #include "fs/nodeid.h"
+#include "fs/spool/spool.h"
 #include "fs/view.h"
+#include "fs/worktable.h"
 
 struct namespace;
 
@@ -64,6 +66,23 @@ int namespace_readlink(struct namespace *ns, const struct epoch *e, uint64_t id,
  */
 bool namespace_ref(
 	const struct epoch *e, const struct nodeid *node, const char **ret_dataset, const char **ret_snapshot);
+
+/* From now on there is a spool/; before the first request. Borrowed. */
+void namespace_set_spool(struct namespace *ns, struct spool *spool);
+/* The numbers of its working copies. Borrowed. */
+struct worktable *namespace_works(struct namespace *ns);
+/* What work.h told of an inode, as a node. */
+void namespace_work_node(uint32_t number, const struct stat *st, struct namespace_node *ret);
+/* The .commit of a working copy. */
+void namespace_commit_node(struct namespace *ns, uint32_t number, struct namespace_node *ret);
+/* spool/<dataset> is made, or removed. Errors as spool_make() and spool_remove(). */
+int namespace_spool_make(struct namespace *ns, const char *dataset, mode_t mode, struct work_owner owner,
+	struct namespace_node *ret, struct error *err);
+int namespace_spool_remove(struct namespace *ns, const char *dataset, struct error *err);
+/* A working copy is to move to another base: from true on no request is in it until namespace_spool_moved(). */
+bool namespace_spool_moving(struct namespace *ns, const char *dataset);
+/* It moved: what had its numbers is stale; or it stayed after all. Called by the thread that moves it. */
+void namespace_spool_moved(struct namespace *ns, const char *dataset, bool moved);
 
 /* A listing of a virtual folder, frozen when it was opened. "." and ".." are not in it. */
 struct namespace_item {

@@ -39,9 +39,11 @@ static void add(struct namespace_listing *l, const char *name, const char *more,
 	buf_put(&l->names, more, strlen(more) + 1);
 }
 
-static void list_root(const struct epoch *e, struct namespace_listing *l)
+static void list_root(struct namespace *ns, const struct epoch *e, struct namespace_listing *l)
 {
 	add(l, "at", "", S_IFDIR, (struct nodeid){.kind = NODEID_POINTS});
+	if (ns->spool != NULL)
+		add(l, "spool", "", S_IFDIR, (struct nodeid){.kind = NODEID_SPOOL});
 	for (size_t i = 0; i < e->dataset_count; i++)
 		add(l, e->datasets[i].name, "", S_IFDIR,
 			(struct nodeid){.kind = NODEID_DATASET, .tag = e->datasets[i].tag});
@@ -94,6 +96,22 @@ static void list_point(const struct epoch *e, uint32_t number, struct namespace_
 	}
 }
 
+/* Working copies that nobody looked into yet are not opened for their number: any that no node has will do. */
+static int list_spool(struct namespace *ns, struct namespace_listing *l, struct error *err)
+{
+	char **names = NULL;
+	size_t count = 0;
+	int rc = ns->spool != NULL ? spool_datasets(ns->spool, &names, &count, err)
+				   : error_set(err, ERR_NOT_FOUND, "this mount has no spool");
+	for (size_t i = 0; rc == 0 && i < count; i++) {
+		uint32_t number = worktable_number(ns->works, names[i]);
+		add(l, names[i], "", S_IFDIR, (struct nodeid){.kind = NODEID_WORK, .number = number});
+	}
+	if (rc == 0)
+		spool_names_free(names, count);
+	return rc;
+}
+
 int namespace_list(
 	struct namespace *ns, const struct epoch *e, uint64_t id, struct namespace_listing **ret, struct error *err)
 {
@@ -107,13 +125,18 @@ int namespace_list(
 	if (l == NULL)
 		return error_no_memory(err, "a listing");
 	if (node.kind == NODEID_ROOT)
-		list_root(e, l);
+		list_root(ns, e, l);
 	else if (node.kind == NODEID_FACTS)
 		add(l, "status.json", "", S_IFREG, (struct nodeid){.kind = NODEID_STATUS});
 	else if (node.kind == NODEID_DATASET)
 		list_dataset(ns, e, d, l);
 	else if (node.kind == NODEID_POINT)
 		list_point(e, node.number, l);
+	int rc = node.kind == NODEID_SPOOL ? list_spool(ns, l, err) : 0;
+	if (rc < 0) {
+		namespace_listing_free(l);
+		return rc;
+	}
 	if (buf_failed(&l->names)) {
 		namespace_listing_free(l);
 		return error_no_memory(err, "a listing");

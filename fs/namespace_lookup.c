@@ -19,8 +19,10 @@ static int found(struct nodeid *ret, struct nodeid node)
 	return 0;
 }
 
-static int in_root(const struct epoch *e, const char *name, struct nodeid *ret, struct error *err)
+static int in_root(struct namespace *ns, const struct epoch *e, const char *name, struct nodeid *ret, struct error *err)
 {
+	if (ns->spool != NULL && strcmp(name, "spool") == 0)
+		return found(ret, (struct nodeid){.kind = NODEID_SPOOL});
 	if (strcmp(name, ".drfs") == 0)
 		return found(ret, (struct nodeid){.kind = NODEID_FACTS});
 	if (strcmp(name, "at") == 0)
@@ -92,6 +94,8 @@ static int parent_of(const struct epoch *e, const struct nodeid *node, struct no
 		return found(ret, (struct nodeid){.kind = NODEID_DATASET, .tag = node->tag});
 	if (node->kind == NODEID_POINT)
 		return found(ret, (struct nodeid){.kind = NODEID_POINTS});
+	if (node->kind == NODEID_WORK || node->kind == NODEID_COMMIT)
+		return found(ret, (struct nodeid){.kind = NODEID_SPOOL});
 	if (node->kind != NODEID_ENTRY)
 		return found(ret, (struct nodeid){.kind = NODEID_ROOT});
 	const struct snapshot *s = epoch_snapshot(e, node->number);
@@ -109,7 +113,7 @@ static int in_virtual(struct namespace *ns, const struct epoch *e, const struct 
 		return no_such(name, err);
 	switch (parent->kind) {
 	case NODEID_ROOT:
-		return in_root(e, name, ret, err);
+		return in_root(ns, e, name, ret, err);
 	case NODEID_FACTS:
 		if (strcmp(name, "status.json") == 0)
 			return found(ret, (struct nodeid){.kind = NODEID_STATUS});
@@ -121,6 +125,10 @@ static int in_virtual(struct namespace *ns, const struct epoch *e, const struct 
 		return in_at(e, d, name, ret, err);
 	case NODEID_POINT:
 		return in_point(e, parent->number, name, ret, err);
+	case NODEID_SPOOL:
+		return namespace_spool_lookup(ns, name, ret, err);
+	case NODEID_WORK:
+	case NODEID_COMMIT:
 	case NODEID_STATUS:
 	case NODEID_LATEST:
 	case NODEID_AT_LINK:

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 #include "fs/nodeid.h"
 
-enum { SPACE_SHIFT = 62, NUMBER_SHIFT = 33, SPACE_VIRTUAL = 0, SPACE_SNAPSHOT = 1 };
+enum { SPACE_SHIFT = 62, NUMBER_SHIFT = 33, SPACE_VIRTUAL = 0, SPACE_SNAPSHOT = 1, SPACE_WORK = 2 };
 
 static const uint64_t high_half = UINT64_C(1) << 32;
 
@@ -22,6 +22,11 @@ uint64_t nodeid_inode(uint32_t number, uint32_t rank, uint64_t link_group)
 	return compose(SPACE_SNAPSHOT, number, true, (uint32_t)link_group);
 }
 
+uint64_t nodeid_work(uint32_t number, uint64_t ino)
+{
+	return compose(SPACE_WORK, number, (ino & high_half) != 0, (uint32_t)ino);
+}
+
 uint64_t nodeid_make(const struct nodeid *node)
 {
 	switch (node->kind) {
@@ -29,6 +34,7 @@ uint64_t nodeid_make(const struct nodeid *node)
 	case NODEID_FACTS:
 	case NODEID_STATUS:
 	case NODEID_POINTS:
+	case NODEID_SPOOL:
 		break;
 	case NODEID_DATASET:
 		return compose(SPACE_VIRTUAL, 0, true, node->tag << 1);
@@ -38,11 +44,14 @@ uint64_t nodeid_make(const struct nodeid *node)
 	case NODEID_AT_LINK:
 	case NODEID_POINT:
 	case NODEID_POINT_LINK:
+	case NODEID_COMMIT:
 		return compose(SPACE_VIRTUAL, node->number, false, node->kind);
 	case NODEID_ENDING_LINK:
 		return compose(SPACE_VIRTUAL, node->number, true, node->rank);
 	case NODEID_ENTRY:
 		return nodeid_entry(node->number, node->rank);
+	case NODEID_WORK:
+		return nodeid_work(node->number, node->ino);
 	}
 	return node->kind;
 }
@@ -51,14 +60,14 @@ static bool parse_virtual(uint32_t number, bool bit, uint32_t low, struct nodeid
 {
 	*ret = (struct nodeid){.kind = (enum nodeid_kind)low, .number = number};
 	if (number == 0 && !bit)
-		return low >= NODEID_ROOT && low <= NODEID_POINTS;
+		return (low >= NODEID_ROOT && low <= NODEID_POINTS) || low == NODEID_SPOOL;
 	if (number == 0) {
 		ret->kind = (low & 1) != 0 ? NODEID_DATASET_AT : NODEID_DATASET;
 		ret->tag = low >> 1;
 		return ret->tag != 0;
 	}
 	if (!bit)
-		return low >= NODEID_LATEST && low <= NODEID_POINT_LINK;
+		return (low >= NODEID_LATEST && low <= NODEID_POINT_LINK) || low == NODEID_COMMIT;
 	ret->kind = NODEID_ENDING_LINK;
 	ret->rank = low;
 	return low != 0;
@@ -77,8 +86,21 @@ bool nodeid_parse(uint64_t id, struct nodeid *ret)
 		*ret = node;
 		return true;
 	}
+	if (space == SPACE_WORK && number != 0) {
+		node = (struct nodeid){.kind = NODEID_WORK, .number = number, .ino = id & (2 * high_half - 1)};
+		*ret = node;
+		return true;
+	}
 	if (space != SPACE_SNAPSHOT || bit || number == 0)
 		return false;
 	*ret = (struct nodeid){.kind = NODEID_ENTRY, .number = number, .rank = (uint32_t)id};
 	return true;
+}
+
+bool nodeid_in_spool(uint64_t id)
+{
+	struct nodeid node;
+	if (id >> SPACE_SHIFT == SPACE_WORK)
+		return true;
+	return nodeid_parse(id, &node) && (node.kind == NODEID_SPOOL || node.kind == NODEID_COMMIT);
 }

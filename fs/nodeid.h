@@ -19,6 +19,9 @@
  *   number,   bit 32 set     latest.EXT: the low bits are the rank of the file
  * A symlink's id so depends on its target: the kernel caches targets by id.
  *
+ * The space of working copies: number (29), then the 33 bits of an inode as
+ * fs/spool/index.h numbers it. The number is the working copy's (worktable.h).
+ *
  * Pure functions over plain values.
  */
 
@@ -39,15 +42,19 @@ enum nodeid_kind {
 	NODEID_POINT_LINK,  /* number: at/TIME/DATASET */
 	NODEID_ENDING_LINK, /* number, rank: a dataset's latest.EXT */
 	NODEID_ENTRY,       /* number, rank: a snapshot's root folder (rank 0) or what is in it */
+	NODEID_SPOOL,       /* spool */
+	NODEID_COMMIT,      /* number of a working copy: its .commit */
+	NODEID_WORK,        /* number of a working copy, ino: what is in it */
 };
 
 enum { NODEID_TAG_BITS = 31, NODEID_NUMBER_MAX = (1 << 29) - 1 };
 
 struct nodeid {
 	enum nodeid_kind kind;
-	uint32_t number; /* of a snapshot, 1 to NODEID_NUMBER_MAX */
+	uint32_t number; /* of a snapshot or a working copy, 1 to NODEID_NUMBER_MAX */
 	uint32_t rank;
 	uint32_t tag; /* of a dataset, 1 to 2^31 - 1 */
+	uint64_t ino; /* in a working copy, below 2^33 */
 };
 
 /* The number of a node; its fields must be in range. */
@@ -58,5 +65,10 @@ bool nodeid_parse(uint64_t id, struct nodeid *ret);
 uint64_t nodeid_entry(uint32_t number, uint32_t rank);
 /* What stat shows as its inode number. link_group 0: it has one link. */
 uint64_t nodeid_inode(uint32_t number, uint32_t rank, uint64_t link_group);
+
+/* The id of a working copy's inode, which is its st_ino too. `ino` must be below 2^33. */
+uint64_t nodeid_work(uint32_t number, uint64_t ino);
+/* Does the id belong to the spool: the folder itself, a working copy, a .commit? */
+bool nodeid_in_spool(uint64_t id);
 
 #endif

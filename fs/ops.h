@@ -23,6 +23,17 @@ void ops_set_file(struct fuse_lowlevel_ops *ops);   /* open, read, lseek, releas
 void ops_set_xattr(struct fuse_lowlevel_ops *ops);  /* getxattr, listxattr */
 void ops_set_refuse(struct fuse_lowlevel_ops *ops); /* all that would change something: EROFS */
 
+/* Of the spool: of working copies and their .commit; changes in spool/ itself too. */
+void ops_set_spool(struct fuse_lowlevel_ops *ops);
+
+/* Who answers: `spool` for what ops_set_spool() sets, where the node is of the spool; `rest` for all else. */
+struct ops_route {
+	struct fuse_lowlevel_ops rest, spool;
+};
+void ops_route_init(struct ops_route *ret);
+/* Sets what sends each request to the right one. */
+void ops_set_route(struct fuse_lowlevel_ops *ops);
+
 /* What the session was made with. */
 static inline struct serve *ops_serve(fuse_req_t req)
 {

@@ -72,6 +72,7 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	}
 	fi->keep_cache = f->file != NULL;
 	fi->direct_io = f->file == NULL;
+	fi->noflush = 1; /* nothing was written, close(2) need not ask */
 	fi->fh = (uintptr_t)f;
 	if (fuse_reply_open(req, fi) < 0)
 		open_file_free(f); /* the opener was interrupted: there will be no release */

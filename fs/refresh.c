@@ -24,9 +24,15 @@ struct refresh {
 	int64_t shown_at;          /* clock_monotonic() when that began */
 	size_t faults_told;
 	bool failing;
-	int stop_fd;
+	int stop_fd, ask_fd;
 	bool running;
 	pthread_t thread;
+	pthread_mutex_t spool_lock; /* held while the spool is told, so that it stays; else for no time */
+	struct spool *spool;        /* under that lock; NULL: none */
+	pthread_mutex_t lock;
+	pthread_cond_t answered;
+	uint64_t asked, done; /* looks that were asked for, and made; both under the lock */
+	bool serving;         /* the thread answers; under the lock */
 };
 
 /* Damaged or foreign statements are no reason to stop; each new crop is said once. */
@@ -62,6 +68,10 @@ static int show(struct refresh *p, const struct snapset *set, struct error *err)
 	tell_faults(p, set);
 	namespace_show(p->serve->ns, epoch_ref(epoch));
 	p->shown_at = clock_monotonic();
+	pthread_mutex_lock(&p->spool_lock);
+	if (p->spool != NULL)
+		spool_show(p->spool, epoch);
+	pthread_mutex_unlock(&p->spool_lock);
 	if (old != NULL && p->inv != NULL)
 		invalidate_changes(p->inv, old, epoch);
 	epoch_unref(epoch);
@@ -129,14 +139,24 @@ static void look_again(struct refresh *p)
 int refresh_new(struct serve *serve, struct catalog *catalog, struct refresh **ret, struct error *err)
 {
 	bool local = (serve->repo->store->features & STORE_LOCAL) != 0;
+	pthread_condattr_t attr;
 	struct refresh *p = calloc(1, sizeof(*p));
 	if (p == NULL)
 		return error_no_memory(err, "the poll");
-	*p = (struct refresh){.serve = serve, .catalog = catalog, .stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	*p = (struct refresh){.serve = serve,
+		.catalog = catalog,
+		.stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
+		.ask_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)};
+	pthread_mutex_init(&p->lock, NULL);
+	pthread_mutex_init(&p->spool_lock, NULL);
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&p->answered, &attr);
+	pthread_condattr_destroy(&attr);
 	serve->poll.interval = serve->options->poll_ns > 0 ? serve->options->poll_ns
 			       : local                     ? folder_interval
 							   : store_interval;
-	int rc = p->stop_fd < 0 ? error_set_errno(err, errno, "cannot make an eventfd") : look(p, err);
+	int rc = p->stop_fd < 0 || p->ask_fd < 0 ? error_set_errno(err, errno, "cannot make an eventfd") : look(p, err);
 	if (rc < 0) {
 		refresh_free(p);
 		return rc;
@@ -173,6 +193,23 @@ static void answer_calls(struct refresh *p)
 	}
 }
 
+/* One look for all that asked before it began. */
+static void answer_asked(struct refresh *p)
+{
+	uint64_t count = 0;
+	if (read(p->ask_fd, &count, sizeof(count)) < 0)
+		return;
+	pthread_mutex_lock(&p->lock);
+	uint64_t upto = p->asked;
+	pthread_mutex_unlock(&p->lock);
+	look_again(p);
+	settle(p);
+	pthread_mutex_lock(&p->lock);
+	p->done = upto;
+	pthread_cond_broadcast(&p->answered);
+	pthread_mutex_unlock(&p->lock);
+}
+
 static int wait_ms(int64_t due)
 {
 	int64_t left = due - clock_monotonic();
@@ -185,23 +222,40 @@ static int wait_ms(int64_t due)
 static void *run(void *arg)
 {
 	struct refresh *p = arg;
-	struct pollfd fds[] = {
-		{.fd = p->stop_fd, .events = POLLIN}, {.fd = announce_fd(p->announce), .events = POLLIN}};
+	struct pollfd fds[] = {{.fd = p->stop_fd, .events = POLLIN}, {.fd = announce_fd(p->announce), .events = POLLIN},
+		{.fd = p->ask_fd, .events = POLLIN}};
 	int64_t due = clock_monotonic() + p->serve->poll.interval;
 
 	for (;;) {
-		int ready = poll(fds, 2, wait_ms(due));
+		int ready = poll(fds, 3, wait_ms(due));
 		if (ready > 0 && (fds[0].revents & POLLIN) != 0)
 			return NULL;
 		if (ready > 0 && (fds[1].revents & (POLLERR | POLLNVAL)) != 0)
 			fds[1].fd = -1;
 		else if (ready > 0 && fds[1].revents != 0)
 			answer_calls(p);
+		if (ready > 0 && (fds[2].revents & POLLIN) != 0)
+			answer_asked(p);
 		if (clock_monotonic() < due)
 			continue;
 		look_again(p);
 		due = clock_monotonic() + p->serve->poll.interval;
 	}
+}
+
+void refresh_set_spool(struct refresh *p, struct spool *spool)
+{
+	pthread_mutex_lock(&p->spool_lock);
+	p->spool = spool;
+	pthread_mutex_unlock(&p->spool_lock);
+}
+
+static void set_serving(struct refresh *p, bool serving)
+{
+	pthread_mutex_lock(&p->lock);
+	p->serving = serving;
+	pthread_cond_broadcast(&p->answered);
+	pthread_mutex_unlock(&p->lock);
 }
 
 int refresh_start(struct refresh *p, struct announce *announce, struct invalidate *inv, struct error *err)
@@ -212,16 +266,37 @@ int refresh_start(struct refresh *p, struct announce *announce, struct invalidat
 	if (failed != 0)
 		return error_set_errno(err, failed, "cannot start a thread");
 	p->running = true;
+	set_serving(p, true);
 	return 0;
+}
+
+static void wake(int fd)
+{
+	uint64_t one = 1;
+	while (write(fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
+}
+
+void refresh_ask(struct refresh *p, int64_t timeout_ns)
+{
+	int64_t deadline = clock_monotonic() + timeout_ns;
+	struct timespec until = {.tv_sec = deadline / CLOCK_SECOND, .tv_nsec = (long)(deadline % CLOCK_SECOND)};
+	bool late = false;
+
+	pthread_mutex_lock(&p->lock);
+	uint64_t mine = ++p->asked;
+	wake(p->ask_fd);
+	while (p->serving && p->done < mine && !late)
+		late = pthread_cond_timedwait(&p->answered, &p->lock, &until) == ETIMEDOUT;
+	pthread_mutex_unlock(&p->lock);
 }
 
 void refresh_stop(struct refresh *p)
 {
-	uint64_t one = 1;
 	if (!p->running)
 		return;
-	while (write(p->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
-		;
+	set_serving(p, false);
+	wake(p->stop_fd);
 	pthread_join(p->thread, NULL);
 	p->running = false;
 }
@@ -234,5 +309,10 @@ void refresh_free(struct refresh *p)
 	snapset_unref(p->set);
 	if (p->stop_fd >= 0)
 		close(p->stop_fd);
+	if (p->ask_fd >= 0)
+		close(p->ask_fd);
+	pthread_mutex_destroy(&p->spool_lock);
+	pthread_mutex_destroy(&p->lock);
+	pthread_cond_destroy(&p->answered);
 	free(p);
 }

@@ -23,6 +23,10 @@ struct refresh;
 int refresh_new(struct serve *serve, struct catalog *catalog, struct refresh **ret, struct error *err);
 /* Starts the thread. `announce` (may be NULL) and `inv` are borrowed until refresh_stop(). */
 int refresh_start(struct refresh *p, struct announce *announce, struct invalidate *inv, struct error *err);
+/* Who is told what is shown from now on; NULL: nobody, and nobody is being told when this returns. Borrowed. */
+void refresh_set_spool(struct refresh *p, struct spool *spool);
+/* Has the thread look at once and waits until it did, `timeout_ns` at most. At once where it does not run. */
+void refresh_ask(struct refresh *p, int64_t timeout_ns);
 /* Ends the thread; waits for a look under way. Again, or without a start, is a no-op. */
 void refresh_stop(struct refresh *p);
 void refresh_free(struct refresh *p); /* stops it; NULL is a no-op */

@@ -14,6 +14,7 @@
 #include "fs/faults.h"
 #include "fs/mount.h"
 #include "fs/namespace.h"
+#include "fs/spool/spool.h"
 
 /* How the poll went; written by its thread alone. */
 struct serve_poll {
@@ -31,7 +32,10 @@ struct serve {
 	struct namespace *ns;
 	struct faults *faults;
 	struct serve_poll poll;
-	char *spool_disk; /* a folder that is there, on the disk whose free space df shows */
+	struct spool *spool;           /* NULL: this mount has none */
+	bool direct_writes;            /* the kernel drops cached pages under uncached writes; set by INIT */
+	const struct ops_route *route; /* which functions answer for which nodes */
+	char *spool_disk;              /* a folder that is there, on the disk whose free space df shows */
 	int64_t started;
 };
 

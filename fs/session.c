@@ -13,6 +13,7 @@
 #include "fs/control.h"
 #include "fs/ops.h"
 #include "fs/refresh.h"
+#include "fs/spoolhost.h"
 #include "fs/warmup.h"
 
 enum { THREADS_MAX = 8, BACKGROUND_MAX = 64 };
@@ -23,6 +24,8 @@ struct session {
 	struct catalog *catalog;
 	struct announce *announce;
 	struct refresh *refresh;
+	struct spoolhost *spool;
+	struct ops_route route;
 	struct fuse_session *fuse;
 	struct invalidate *inv;
 	struct control *control;
@@ -31,23 +34,30 @@ struct session {
 	bool mounted;
 };
 
+/* Linux 6.6: from then on a write past the page cache drops what it holds of that range. */
+enum { MINOR_DIRECT_WRITES = 39 };
+
 static void do_init(void *userdata, struct fuse_conn_info *conn)
 {
-	const struct serve *serve = userdata;
+	struct serve *serve = userdata;
 	unsigned want = FUSE_CAP_ASYNC_READ | FUSE_CAP_PARALLEL_DIROPS | FUSE_CAP_READDIRPLUS |
 			FUSE_CAP_EXPORT_SUPPORT | FUSE_CAP_CACHE_SYMLINKS | FUSE_CAP_EXPLICIT_INVAL_DATA;
 
 	/* The kernel weighs ACLs only where it also checks modes. Else getfacl sees them all the same. */
 	if (serve->options->allow_other)
-		want |= FUSE_CAP_POSIX_ACL;
+		want |= FUSE_CAP_POSIX_ACL | FUSE_CAP_DONT_MASK;
+	serve->direct_writes = conn->proto_minor >= MINOR_DIRECT_WRITES;
 	conn->max_read = OPS_READ_MAX;
 	conn->max_readahead = OPS_READ_MAX;
+	conn->max_write = OPS_READ_MAX;
 	conn->max_background = BACKGROUND_MAX;
 	conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
 	conn->want |= conn->capable & want;
 	/* Nothing here changes by itself, so attributes need not be compared; and every listing is worth its
-	 * attributes. */
-	conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS_AUTO);
+	 * attributes. Sizes and times of what is written are the spool's, at once: no write-back cache. And the
+	 * kernel knows best whose write takes set-ID bits away. */
+	conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_WRITEBACK_CACHE |
+				  FUSE_CAP_HANDLE_KILLPRIV);
 }
 
 static const char *url_of(const struct serve *serve)
@@ -77,7 +87,10 @@ static bool set_args(struct fuse_args *args, const struct serve *serve)
 	char *source = source_word(serve);
 	bool ok = source != NULL && fuse_opt_add_arg(args, "drfs") == 0 && fuse_opt_add_arg(args, "-o") == 0 &&
 		  fuse_opt_add_arg(args, source) == 0 &&
-		  fuse_opt_add_arg(args, "-osubtype=drfs,ro,max_read=1048576") == 0;
+		  fuse_opt_add_arg(args, "-osubtype=drfs,max_read=1048576") == 0;
+	/* Without a spool nothing can be written; and the kernel does not ask for a file's access time after each read. */
+	if (ok && serve->spool == NULL)
+		ok = fuse_opt_add_arg(args, "-oro") == 0;
 	if (ok && serve->options->allow_other)
 		ok = fuse_opt_add_arg(args, "-oallow_other,default_permissions") == 0;
 	if (ok && serve->options->debug)
@@ -89,12 +102,10 @@ static bool set_args(struct fuse_args *args, const struct serve *serve)
 static int make_fuse(struct session *s, struct error *err)
 {
 	struct fuse_args args = FUSE_ARGS_INIT(0, NULL);
-	struct fuse_lowlevel_ops ops = {.init = do_init};
-	ops_set_lookup(&ops);
-	ops_set_dir(&ops);
-	ops_set_file(&ops);
-	ops_set_xattr(&ops);
-	ops_set_refuse(&ops);
+	ops_route_init(&s->route);
+	s->serve.route = &s->route;
+	struct fuse_lowlevel_ops ops = {.init = do_init, .statfs = s->route.rest.statfs};
+	ops_set_route(&ops);
 	if (set_args(&args, &s->serve))
 		s->fuse = fuse_session_new(&args, &ops, sizeof(ops), &s->serve);
 	fuse_opt_free_args(&args);
@@ -161,6 +172,7 @@ static int mount_it(struct session *s, struct error *err)
 static void quiet(void *arg)
 {
 	struct session *s = arg;
+	spoolhost_set_invalidate(s->spool, NULL);
 	refresh_stop(s->refresh);
 	invalidate_free(s->inv);
 	s->inv = NULL;
@@ -172,6 +184,8 @@ static int start_threads(struct session *s, struct error *err)
 	struct control_options control = {
 		.session = s->fuse, .mountpoint = o->mountpoint, .log = o->log, .quiet = quiet, .arg = s};
 	int rc = invalidate_new(s->fuse, &s->inv, err);
+	if (rc == 0)
+		spoolhost_set_invalidate(s->spool, s->inv);
 	if (rc == 0)
 		rc = refresh_start(s->refresh, s->announce, s->inv, err);
 	if (rc == 0)
@@ -211,6 +225,9 @@ static void session_release(struct session *s)
 	control_free(s->control, &left_dead);
 	if (s->mounted && !left_dead)
 		fuse_session_unmount(s->fuse);
+	/* While the refresh still runs, so that other mounts hear of what is committed on the way out. */
+	spoolhost_set_invalidate(s->spool, NULL);
+	spoolhost_close(s->spool);
 	warmup_free(s->warmup);
 	refresh_stop(s->refresh);
 	invalidate_free(s->inv);
@@ -236,6 +253,8 @@ int mount_run(struct repo *repo, const struct mount_options *options, struct err
 	int rc = open_catalog(&s, err);
 	if (rc == 0)
 		rc = make_serve(&s, err);
+	if (rc == 0)
+		rc = spoolhost_open(&s.serve, s.refresh, &s.spool, err);
 	if (rc == 0)
 		rc = mount_it(&s, err);
 	if (rc == 0)

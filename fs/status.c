@@ -105,6 +105,15 @@ static json_t *cache_json(struct reader *reader)
 	return o;
 }
 
+/* null: this mount has none. */
+static json_t *spool_json(struct serve *serve)
+{
+	json_t *list = NULL;
+	if (serve->spool == NULL || spool_status(serve->spool, &list, NULL) < 0)
+		return json_null();
+	return list;
+}
+
 static json_t *status_json(struct serve *serve)
 {
 	char hex[2 * FORMAT_REPO_LEN + 1];
@@ -121,6 +130,7 @@ static json_t *status_json(struct serve *serve)
 	put_time(o, "started", serve->started);
 	json_object_set_new(o, "poll", poll_json(&serve->poll));
 	json_object_set_new(o, "datasets", datasets_json(e));
+	json_object_set_new(o, "spool", spool_json(serve));
 	json_object_set_new(o, "faults", faults_json(e->set));
 	json_object_set_new(o, "reads", reads_json(serve->faults));
 	json_object_set_new(o, "cache", cache_json(serve->reader));

@@ -9,7 +9,7 @@
  *
  * Keys that scripts may count on: version, pid, repository, url, mountpoint,
  * started, poll {seconds, last, error}, datasets [{dataset, snapshots, newest,
- * latest {name, id, time}}], faults [{id, reason}], reads {failed, last,
+ * latest {name, id, time}}], spool [{dataset, state, …}] or null, faults [{id, reason}], reads {failed, last,
  * error}, cache {bytes, limit, hits, misses}.
  */
 

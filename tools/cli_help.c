@@ -7,7 +7,7 @@
 
 /* Parts of the design that a coming version brings: asked for today, they are told apart from a slip of the finger. */
 static const char *const later[] = {
-	"clone", "commit", "doctor", "drill", "forget", "hold", "prune", "repair", "serve", "sync"};
+	"clone", "doctor", "drill", "forget", "hold", "prune", "repair", "serve", "sync"};
 
 const struct command_row *cli_find_command(const char *name)
 {

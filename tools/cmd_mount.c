@@ -83,6 +83,25 @@ static int look_first(struct cli *cli, const struct mount_request *q, const char
 	return r < 0 ? cli_fail(cli, &err) : CLI_OK;
 }
 
+/* How the configuration has a dataset committed; it stays while the mount runs. */
+static struct spool_rule rule_of(void *arg, const char *dataset)
+{
+	static const enum spool_policy policies[] = {[CONF_COMMIT_IDLE] = SPOOL_IDLE,
+		[CONF_COMMIT_CLOSE] = SPOOL_CLOSE,
+		[CONF_COMMIT_MANUAL] = SPOOL_MANUAL};
+	static const enum spool_durability durabilities[] = {[CONF_DURABLE_LOCAL] = SPOOL_LOCAL,
+		[CONF_DURABLE_POWER] = SPOOL_POWER,
+		[CONF_DURABLE_REMOTE] = SPOOL_REMOTE};
+	const struct conf_dataset *d = conf_dataset(arg, dataset);
+
+	return (struct spool_rule){.policy = policies[d->commit],
+		.durability = durabilities[d->durability],
+		.idle_ns = d->idle_ns,
+		.idle_max_ns = d->idle_max_ns,
+		.compression = d->compression,
+		.check = d->check};
+}
+
 /* In the process that stays. */
 static int serve(struct cli *cli, struct mount_request *q, int ready_fd)
 {
@@ -106,6 +125,8 @@ static int serve(struct cli *cli, struct mount_request *q, int ready_fd)
 		q->o.catalog_dir = catalog;
 		q->o.spool_dir = cli->conf->spool_dir;
 		q->o.seen = cli->seen;
+		q->o.rule = rule_of;
+		q->o.rule_arg = cli->conf;
 		q->o.log = cli->log;
 		q->o.ready = on_ready;
 		q->o.ready_arg = &waiter;

@@ -45,6 +45,19 @@ static const char help_backup[] =
 	"  drfs backup db --stdin app.sql -- pg_dump app\n"
 	"  drfs backup redis --stdin dump.rdb -- redis-cli --rdb -\n";
 
+static const char help_commit[] =
+	"usage: drfs commit DATASET [--description TEXT] [--tag TEXT]…\n"
+	"\n"
+	"Makes a snapshot of what was written into MNT/spool/DATASET, now, and returns when it is in the\n"
+	"store; prints its name. 'touch MNT/spool/DATASET/.commit' does the same. Without it a dataset is\n"
+	"committed when it has been idle for 10 s, or as 'commit' of the configuration says. The\n"
+	"repository must be mounted on this host; no key is asked for.\n"
+	"      --description TEXT    for people; --tag TEXT may be repeated\n"
+	"\n"
+	"examples:\n"
+	"  drfs commit db\n"
+	"  drfs commit files --description 'before the upgrade' --tag upgrade\n";
+
 static const char help_snapshots[] =
 	"usage: drfs snapshots [DATASET]\n"
 	"\n"
@@ -118,10 +131,12 @@ static const char help_mount[] =
 	"Shows the repository as a directory: MNT/DATASET/SNAPSHOT/…, MNT/DATASET/latest,\n"
 	"MNT/db/latest.sql, MNT/DATASET/at/TIME, MNT/at/TIME. When the command returns 0 the mount is\n"
 	"usable; one process stays in the background. Only its own user gets in, unless allow_other.\n"
+	"MNT/spool/DATASET/ is a working copy: what is written there becomes the next snapshot.\n"
 	"  -f, --foreground     stay; tells systemd when it is ready\n"
 	"  -o cache=256M        memory for decoded data\n"
 	"  -o allow_other       let other users in, each with the rights that modes give\n"
 	"  -o poll=30s          how often other hosts' snapshots are looked for\n"
+	"  -o no_spool          snapshots alone: no MNT/spool/ to write into\n"
 	"  -o key_file=FILE, password_file=FILE, config=FILE\n"
 	"\n"
 	"In /etc/fstab (the words of fstab are understood):\n"
@@ -189,6 +204,7 @@ static const char help_help[] = "usage: drfs help [COMMAND]\n";
 
 const struct command_row command_table[] = {
 	{"backup", cmd_backup, EVERYDAY, "save files, folders or a program's output as a snapshot", help_backup},
+	{"commit", cmd_commit, EVERYDAY, "make a snapshot of what was written into the mount's spool/", help_commit},
 	{"snapshots", cmd_snapshots, EVERYDAY, "list what there is", help_snapshots},
 	{"status", cmd_status, EVERYDAY, "are the backups new enough? (for alerts)", help_status},
 	{"restore", cmd_restore, BACK, "write a snapshot or a part of it to a directory", help_restore},

@@ -10,7 +10,7 @@
 /* fstab and mount(8) say these to every file system. Snapshots are read-only whatever rw says. */
 static const char *const passed_over[] = {"_netdev", "async", "atime", "auto", "defaults", "dev", "diratime", "exec",
 	"group", "lazytime", "mand", "noatime", "noauto", "nodev", "nodiratime", "noexec", "nofail", "nolazytime",
-	"nomand", "norelatime", "nostrictatime", "nosuid", "nouser", "owner", "private", "relatime", "ro", "rw",
+	"nomand", "norelatime", "nostrictatime", "nosuid", "nouser", "owner", "private", "relatime", "rw",
 	"shared", "silent", "slave", "strictatime", "suid", "sync", "user", "users"};
 static const char *const passed_over_from[] = {"x-", "X-", "comment=", "user=", "fsname=", "subtype="};
 
@@ -81,11 +81,13 @@ static int take_word(struct cli *cli, struct mount_request *q, const char *word)
 		return take_path(cli, "DRFS_CONFIG", value);
 	if (strcmp(word, "allow_other") == 0)
 		q->o.allow_other = true;
+	else if (strcmp(word, "no_spool") == 0 || strcmp(word, "ro") == 0)
+		q->o.no_spool = true;
 	else if (strcmp(word, "debug") == 0)
 		q->o.debug = true;
 	else if (word[0] != '\0' && !means_nothing(word))
 		return cli_usage(cli,
-			"-o does not know '%s'; it takes cache=, poll=, allow_other, key_file=, "
+			"-o does not know '%s'; it takes cache=, poll=, allow_other, no_spool, key_file=, "
 			"password_file=, config= and the words of fstab",
 			word);
 	return CLI_OK;

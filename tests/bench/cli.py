@@ -9,7 +9,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from . import report, rows_backup, rows_mount, rows_scale
+from . import report, rows_backup, rows_mount, rows_scale, rows_spool
 from .bench import Bench
 from .data import GeneratedTree, Media
 from .data_sql import PgData, Sql
@@ -44,6 +44,7 @@ def parse(argv):
     p.add_argument('--tree-skip', type=comma(str), default=['drivers/gpu', 'drivers/net'], metavar='A,B',
                    help='folders of the kernel tree to leave out')
     p.add_argument('--scale', type=comma(int), default=[50000, 300000], metavar='N,M', help='files of the memory rows')
+    p.add_argument('--spool-many', type=int, default=1000000, metavar='N', help='files of the large tree in the spool')
     o = p.parse_args(argv)
     for name in o.rows:
         if name not in GROUPS:
@@ -80,6 +81,8 @@ def measure(bench, data, o, key_tool):
                 rows_backup.drop(bench)
         if 'scale' in o.rows:
             rows_scale.scale(bench)
+        if 'spool' in o.rows and bench.tools[0].name == 'drfs':
+            rows_spool.spool_rows(bench, bench.tools[0])
         if 'limits' in o.rows:
             rows_scale.empty_fuse(bench, (64 if o.small else 2000) * 1000000)
             sql = next((d for d in data if d.kind == 'sql'), None)

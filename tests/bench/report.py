@@ -25,6 +25,12 @@ def verdict(bench, key):
     row, ours, peer = ROWS[key], bench.median(key, 'drfs'), best_peer(bench, key)
     if ours is None:
         return '', None
+    if row.beside:
+        yard = bench.yards.get(key, {}).get(row.beside)
+        if not yard:
+            return '', None
+        ratio = ours / statistics.median(yard)
+        return ('PASS' if (ratio >= row.share if row.more else ratio <= row.share) else 'MISS'), ratio
     ratio = ours / peer[1] if peer and peer[1] else None
     if row.limit:
         return ('PASS' if max(bench.results[key]['drfs']) <= row.limit else 'MISS'), ratio
@@ -42,7 +48,9 @@ def show(value):
 
 def need_text(row):
     if row.limit:
-        return f'<= {row.limit:.0f}'
+        return f'<= {row.limit:g}'
+    if row.beside:
+        return f"{'>=' if row.more else '<='} {row.share:.2g} x"
     if not row.need:
         return ''
     return f'>= {row.need:g} x' if row.more else f'<= {1 / row.need:g} x'

@@ -13,6 +13,8 @@ class Row:
     need: float = 1.0
     limit: float = 0.0
     goal: str = ''
+    beside: str = ''   # a yardstick of the row that drfs is measured against instead of the peers,
+    share: float = 0.0  # and how many times its value drfs must reach, or may take
 
 
 ROWS = {
@@ -45,6 +47,15 @@ ROWS = {
     'rand_median': Row('random 4 KiB read, cold, median', 'ms', need=2, goal='<= 0.4 of the best'),
     'rand_p95': Row('random 4 KiB read, cold, p95', 'ms', need=2),
     'mem_mount': Row('peak memory of the mount after all that', 'MiB', need=0, goal='<= 64 + its cache'),
+    'spool_stream_8k': Row('spool: stream by 8 KiB', 'MB/s', more=True, beside='passthrough', share=0.9),
+    'spool_stream_1m': Row('spool: stream by 1 MiB', 'MB/s', more=True, beside='passthrough', share=0.9),
+    'spool_create': Row('spool: create 50,000 files', beside='passthrough', share=1 / 0.75),
+    'spool_rsync': Row('spool: rsync -a, nothing changed', beside='disk', share=1.5),
+    'spool_commit_one': Row('spool: commit one of a million files', limit=0.3),
+    'spool_commit_large': Row('spool: commit 1 MiB of 4 GiB'),
+    'spool_rename': Row('spool: rename a folder of a million files', limit=0.1),
+    'spool_commit_rename': Row('spool: commit that', limit=10),
+    'spool_memory': Row('spool: peak memory of the mount', 'MiB', limit=320, goal='<= 64 + its cache'),
     'scale_backup_s': Row('peak memory of a backup, small tree', 'MiB', need=0, limit=128, goal='<= 128'),
     'scale_backup_l': Row('peak memory of a backup, large tree', 'MiB', need=0, limit=128, goal='<= 128'),
     'scale_mount_s': Row('peak memory of the mount, small tree', 'MiB', need=0, goal='<= 64 + its cache'),
@@ -52,4 +63,4 @@ ROWS = {
 }
 
 # What --rows takes: a group of steps that share their preparation.
-GROUPS = ('sql', 'tree', 'pgdata', 'media', 'scale', 'limits')
+GROUPS = ('sql', 'tree', 'pgdata', 'media', 'scale', 'limits', 'spool')

@@ -327,7 +327,7 @@ def test_a_slip_of_the_finger_is_answered_with_the_command_meant(bare):
 
 
 def test_what_a_coming_version_brings_is_told_apart(bare):
-    for later in ('forget', 'prune', 'hold', 'sync', 'clone', 'drill', 'serve', 'doctor', 'commit', 'repair'):
+    for later in ('forget', 'prune', 'hold', 'sync', 'clone', 'drill', 'serve', 'doctor', 'repair'):
         fails(bare, USAGE, later, says='not in this version')
         assert f'\n  {later} ' not in bare.drfs('help')
 

@@ -202,6 +202,6 @@ def test_the_root_lists_datasets_and_never_what_drfs_adds(repo):
         put(repo, dataset, "x", "x")
     with repo.mount() as mnt:
         listed = set(os.listdir(mnt))
-        assert {"db", "my files", "déjà", "a.b"} <= listed <= {"db", "my files", "déjà", "a.b", "at"}
+        assert {"db", "my files", "déjà", "a.b"} <= listed <= {"db", "my files", "déjà", "a.b", "at", "spool"}
         assert os.path.isdir(mnt + "/at") and os.path.isfile(mnt + "/.drfs/status.json")
         assert os.listdir(f"{mnt}/db/{newest(repo, 'db')['name']}") == ["x"]

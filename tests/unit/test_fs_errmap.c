@@ -10,6 +10,7 @@
 #include "base/checked.h"
 #include "base/error.h"
 #include "fs/errmap.h"
+#include "fs/spool/work.h"
 
 /* The whole table, said once more by hand. */
 static const struct {
@@ -37,12 +38,41 @@ static const struct {
 	{ERR_BUG, EIO, true},
 };
 
+/* What POSIX tells apart and error.h does not; all are answers, no faults. */
+static const struct {
+	int code, number;
+} of_work[] = {
+	{WORK_EEXIST, EEXIST},
+	{WORK_ENOTEMPTY, ENOTEMPTY},
+	{WORK_ENOTDIR, ENOTDIR},
+	{WORK_EISDIR, EISDIR},
+	{WORK_EINVAL, EINVAL},
+	{WORK_ENODATA, ENODATA},
+	{WORK_EPERM, EPERM},
+	{WORK_EMLINK, EMLINK},
+	{WORK_EXDEV, EXDEV},
+	{WORK_ENXIO, ENXIO},
+	{WORK_EOPNOTSUPP, EOPNOTSUPP},
+	{WORK_ERANGE, ERANGE},
+	{WORK_E2BIG, E2BIG},
+	{WORK_ENAMETOOLONG, ENAMETOOLONG},
+};
+
 static void test_errmap_errno__is_the_table(void **state)
 {
 	(void)state;
 	for (size_t i = 0; i < ARRAY_LEN(want); i++) {
 		assert_int_equal(errmap_errno(want[i].code), want[i].number);
 		assert_int_equal(errmap_is_fault(want[i].code), want[i].fault);
+	}
+}
+
+static void test_errmap_errno__a_working_copys_answers_are_posixs(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(of_work); i++) {
+		assert_int_equal(errmap_errno(of_work[i].code), of_work[i].number);
+		assert_false(errmap_is_fault(of_work[i].code));
 	}
 }
 
@@ -66,6 +96,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_errmap_errno__is_the_table),
+		cmocka_unit_test(test_errmap_errno__a_working_copys_answers_are_posixs),
 		cmocka_unit_test(test_errmap_errno__every_code_has_a_row),
 		cmocka_unit_test(test_errmap_errno__an_unknown_code_is_eio_and_told),
 	};

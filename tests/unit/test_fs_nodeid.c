@@ -35,6 +35,13 @@ static const struct nodeid all[] = {
 	{.kind = NODEID_ENTRY, .number = 1, .rank = 0},
 	{.kind = NODEID_ENTRY, .number = 1, .rank = 1},
 	{.kind = NODEID_ENTRY, .number = NUMBER_MAX, .rank = UINT32_MAX},
+	{.kind = NODEID_SPOOL},
+	{.kind = NODEID_COMMIT, .number = 1},
+	{.kind = NODEID_COMMIT, .number = NUMBER_MAX},
+	{.kind = NODEID_WORK, .number = 1, .ino = 0},
+	{.kind = NODEID_WORK, .number = 1, .ino = 1},
+	{.kind = NODEID_WORK, .number = 1, .ino = UINT64_C(1) << 32},
+	{.kind = NODEID_WORK, .number = NUMBER_MAX, .ino = UINT64_C(0x1ffffffff)},
 };
 
 static void test_nodeid_make__every_node_is_found_again_by_its_number(void **state)
@@ -47,6 +54,7 @@ static void test_nodeid_make__every_node_is_found_again_by_its_number(void **sta
 		assert_int_equal(back.number, all[i].number);
 		assert_int_equal(back.rank, all[i].rank);
 		assert_int_equal(back.tag, all[i].tag);
+		assert_int_equal(back.ino, all[i].ino);
 	}
 }
 
@@ -56,6 +64,15 @@ static void test_nodeid_make__no_two_nodes_share_a_number(void **state)
 	for (size_t i = 0; i < ARRAY_LEN(all); i++)
 		for (size_t j = 0; j < i; j++)
 			assert_true(nodeid_make(&all[i]) != nodeid_make(&all[j]));
+}
+
+static void test_nodeid_in_spool__is_the_folder_working_copies_and_their_commit(void **state)
+{
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(all); i++) {
+		bool spool = all[i].kind == NODEID_SPOOL || all[i].kind == NODEID_COMMIT || all[i].kind == NODEID_WORK;
+		assert_int_equal(nodeid_in_spool(nodeid_make(&all[i])), spool);
+	}
 }
 
 static void test_nodeid_make__the_root_is_what_fuse_calls_it(void **state)
@@ -108,6 +125,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_nodeid_make__every_node_is_found_again_by_its_number),
 		cmocka_unit_test(test_nodeid_make__no_two_nodes_share_a_number),
+		cmocka_unit_test(test_nodeid_in_spool__is_the_folder_working_copies_and_their_commit),
 		cmocka_unit_test(test_nodeid_make__the_root_is_what_fuse_calls_it),
 		cmocka_unit_test(test_nodeid_make__a_link_depends_on_its_target),
 		cmocka_unit_test(test_nodeid_inode__links_of_one_file_share_it_and_nothing_else_has_it),

@@ -3,7 +3,7 @@
 
 _drfs() {
 	local cur=${COMP_WORDS[COMP_CWORD]} prev='' command='' word i
-	local commands='backup snapshots status restore mount umount ls cat find diff init check key help'
+	local commands='backup commit snapshots status restore mount umount ls cat find diff init check key help'
 	local options='--repo --config --json --quiet --verbose --dry-run --help --version'
 	COMPREPLY=()
 	((COMP_CWORD > 0)) && prev=${COMP_WORDS[COMP_CWORD - 1]}
@@ -35,7 +35,7 @@ _drfs() {
 		return
 		;;
 	-o)
-		mapfile -t COMPREPLY < <(compgen -W 'allow_other cache= poll= key_file= password_file= config=' -- "$cur")
+		mapfile -t COMPREPLY < <(compgen -W 'allow_other no_spool cache= poll= key_file= password_file= config=' -- "$cur")
 		return
 		;;
 	esac
@@ -48,6 +48,7 @@ _drfs() {
 	backup)
 		options+=' --stdin --exclude --exclude-from --one-file-system --compression --description --tag'
 		;;
+	commit) options+=' --description --tag' ;;
 	restore)
 		options+=' --delete --verify --checksum --jobs --numeric-ids --no-owner --map-user --map-group'
 		;;

@@ -1,0 +1,258 @@
+/* SPDX-License-Identifier: MIT */
+/* Looking around in a working copy: names, attributes, folders. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "fs/ops_spool.h"
+
+/* Names come into being through this mount alone, so the kernel may remember for a while that one is not there. */
+static const double missing_timeout = 60.0;
+enum { X_BITS = 0111 };
+
+/* Offsets of "." and ".." come before those of a working copy's entries. */
+enum { DOTS = 2 };
+
+static void reply_node(fuse_req_t req, int rc, const struct namespace_node *node, const struct error *err)
+{
+	if (rc < 0) {
+		ops_spool_fail(req, "looking up a name", rc, err);
+		return;
+	}
+	struct fuse_entry_param e = {.ino = node->id,
+		.attr = node->st,
+		.attr_timeout = node->attr_timeout,
+		.entry_timeout = node->entry_timeout};
+	fuse_reply_entry(req, &e);
+}
+
+/* ".." of a working copy's root is spool/, which the namespace knows. */
+static void reply_above(fuse_req_t req, fuse_ino_t parent)
+{
+	struct error err = ERROR_INIT;
+	struct namespace_node node;
+	struct namespace *ns = ops_serve(req)->ns;
+	const struct epoch *epoch = namespace_epoch(ns);
+	int rc = namespace_lookup(ns, epoch, parent, "..", &node, &err);
+	epoch_unref(epoch);
+	reply_node(req, rc, &node, &err);
+}
+
+static int find_name(const struct ops_spool_node *folder, const char *name, struct stat *ret, struct error *err)
+{
+	uint64_t parent = 0;
+	if (strcmp(name, ".") == 0)
+		return work_getattr(folder->work, folder->ino, ret, err);
+	if (strcmp(name, "..") != 0)
+		return work_lookup(folder->work, folder->ino, name, ret, err);
+	int rc = work_parent(folder->work, folder->ino, &parent, err);
+	return rc < 0 ? rc : work_getattr(folder->work, parent, ret, err);
+}
+
+static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
+{
+	struct error err = ERROR_INIT;
+	struct ops_spool_node folder OPS_SPOOL_HELD = {0};
+	struct namespace_node node;
+	struct stat st;
+	struct fuse_entry_param none = {.entry_timeout = missing_timeout};
+
+	if (!ops_spool_find(req, parent, &folder))
+		return;
+	if (folder.kind != NODEID_WORK) {
+		fuse_reply_err(req, ENOTDIR);
+		return;
+	}
+	if (ops_spool_is_commit(&folder, name)) {
+		namespace_commit_node(ops_serve(req)->ns, folder.number, &node);
+		reply_node(req, 0, &node, NULL);
+		return;
+	}
+	if (folder.ino == INDEX_ROOT && strcmp(name, "..") == 0) {
+		reply_above(req, parent);
+		return;
+	}
+	int rc = find_name(&folder, name, &st, &err);
+	if (rc == ERR_NOT_FOUND)
+		fuse_reply_entry(req, &none);
+	else
+		ops_spool_reply_entry(req, folder.number, "looking up a name", rc, &st, &err);
+}
+
+static void do_getattr(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct error err = ERROR_INIT;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
+	struct namespace_node commit;
+	struct stat st;
+
+	(void)fi;
+	if (!ops_spool_find(req, ino, &node))
+		return;
+	if (node.kind == NODEID_COMMIT) {
+		namespace_commit_node(ops_serve(req)->ns, node.number, &commit);
+		fuse_reply_attr(req, &commit.st, 0);
+		return;
+	}
+	int rc = work_getattr(node.work, node.ino, &st, &err);
+	if (rc < 0) {
+		ops_spool_fail(req, "reading attributes", rc, &err);
+		return;
+	}
+	struct fuse_entry_param e = ops_spool_entry(node.number, &st);
+	fuse_reply_attr(req, &e.attr, e.attr_timeout);
+}
+
+static void do_readlink(fuse_req_t req, fuse_ino_t ino)
+{
+	struct error err = ERROR_INIT;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
+	struct buf target = {0};
+
+	if (!ops_spool_find_inode(req, ino, &node))
+		return;
+	int rc = work_readlink(node.work, node.ino, &target, &err);
+	buf_put_u8(&target, 0);
+	if (rc == 0 && buf_failed(&target))
+		rc = error_no_memory(&err, "the target of a link");
+	if (rc == 0)
+		fuse_reply_readlink(req, (const char *)target.data);
+	else
+		ops_spool_fail(req, "reading a symlink", rc, &err);
+	buf_release(&target);
+}
+
+/* Asked only where the kernel does not check permissions itself: whoever gets in may do all but run what is no program.
+ */
+static void do_access(fuse_req_t req, fuse_ino_t ino, int mask)
+{
+	struct error ignored = ERROR_INIT;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
+	struct stat st;
+
+	if (!ops_spool_find(req, ino, &node))
+		return;
+	bool refused = node.kind == NODEID_WORK && (mask & X_OK) != 0 &&
+		       work_getattr(node.work, node.ino, &st, &ignored) == 0 && S_ISREG(st.st_mode) &&
+		       (st.st_mode & X_BITS) == 0;
+	fuse_reply_err(req, refused ? EACCES : 0);
+}
+
+/* ---- folders ---- */
+
+/* A listing needs no state: offsets say where it stands. */
+static void do_opendir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
+	if (ops_spool_find_inode(req, ino, &node))
+		fuse_reply_open(req, fi);
+}
+
+static void do_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
+{
+	(void)ino, (void)fi;
+	fuse_reply_err(req, 0);
+}
+
+/* A reply to READDIR or READDIRPLUS that is being filled. */
+struct fill {
+	fuse_req_t req;
+	uint32_t number;
+	char *data;
+	size_t size, used;
+	bool plus;
+};
+
+/* False when it did not fit. */
+static bool fill_add(struct fill *f, const char *name, const struct fuse_entry_param *e, uint64_t next)
+{
+	char *at = f->data + f->used;
+	size_t left = f->size - f->used;
+	size_t need = f->plus ? fuse_add_direntry_plus(f->req, at, left, name, e, (off_t)next)
+			      : fuse_add_direntry(f->req, at, left, name, &e->attr, (off_t)next);
+	if (need > left)
+		return false;
+	f->used += need;
+	return true;
+}
+
+static bool fill_entry(void *arg, const char *name, const struct stat *st, uint64_t next)
+{
+	struct fill *f = arg;
+	struct fuse_entry_param e = ops_spool_entry(f->number, st);
+	return fill_add(f, name, &e, next + DOTS);
+}
+
+/* "." and "..", of which the kernel takes nothing but the number. */
+static bool fill_dots(struct fill *f, const struct ops_spool_node *node, uint64_t off)
+{
+	struct error ignored = ERROR_INIT;
+	uint64_t parent = 0;
+	struct fuse_entry_param e = {.attr = {.st_mode = S_IFDIR}};
+
+	e.attr.st_ino = nodeid_work(node->number, node->ino);
+	if (off == 0 && !fill_add(f, ".", &e, 1))
+		return false;
+	if (node->ino == INDEX_ROOT)
+		e.attr.st_ino = NODEID_SPOOL;
+	else if (work_parent(node->work, node->ino, &parent, &ignored) == 0)
+		e.attr.st_ino = nodeid_work(node->number, parent);
+	return off > 1 || fill_add(f, "..", &e, DOTS);
+}
+
+static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
+{
+	struct error err = ERROR_INIT;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
+	uint64_t at = (uint64_t)off;
+
+	if (!ops_spool_find_inode(req, ino, &node))
+		return;
+	struct fill f = {.req = req, .number = node.number, .data = malloc(size), .size = size, .plus = plus};
+	int rc = f.data == NULL ? error_no_memory(&err, "a listing") : 0;
+	if (rc == 0 && (at >= DOTS || fill_dots(&f, &node, at)))
+		rc = work_list(node.work, node.ino, at < DOTS ? 0 : at - DOTS, fill_entry, &f, &err);
+	/* After the first entry an error has to wait: the kernel already counts what was sent. It comes with the next
+	 * call. */
+	if (rc < 0 && f.used == 0)
+		ops_fail(req, "listing a folder", rc, &err);
+	else
+		fuse_reply_buf(req, f.data, f.used);
+	free(f.data);
+}
+
+static void do_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	(void)fi;
+	read_dir(req, ino, size, off, false);
+}
+
+static void do_readdirplus(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
+{
+	(void)fi;
+	read_dir(req, ino, size, off, true);
+}
+
+static void do_fsyncdir(fuse_req_t req, fuse_ino_t ino, int data_only, struct fuse_file_info *fi)
+{
+	struct error err = ERROR_INIT;
+	struct ops_spool_node node OPS_SPOOL_HELD = {0};
+
+	(void)data_only, (void)fi;
+	if (ops_spool_find(req, ino, &node))
+		ops_spool_reply(req, "syncing a folder", node.work != NULL ? work_fsync_dir(node.work, &err) : 0, &err);
+}
+
+void ops_set_spool_look(struct fuse_lowlevel_ops *ops)
+{
+	ops->lookup = do_lookup;
+	ops->getattr = do_getattr;
+	ops->readlink = do_readlink;
+	ops->access = do_access;
+	ops->opendir = do_opendir;
+	ops->releasedir = do_releasedir;
+	ops->readdir = do_readdir;
+	ops->readdirplus = do_readdirplus;
+	ops->fsyncdir = do_fsyncdir;
+}

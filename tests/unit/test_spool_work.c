@@ -1,0 +1,704 @@
+/* SPDX-License-Identifier: MIT */
+/* A working copy in the cases that random calls seldom meet, and over restarts. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <dirent.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <sys/xattr.h>
+#include <unistd.h>
+
+#include "base/checked.h"
+#include "fs/spool/work_impl.h"
+#include "spool_made.h"
+
+static const struct work_owner owner = {0};
+
+static void must(int rc, const struct error *err)
+{
+	if (rc < 0)
+		fail_msg("%d: %s", rc, error_text(err));
+}
+
+static struct spool_made *based(void **state)
+{
+	spool_made_base(*state);
+	spool_made_work(*state);
+	return *state;
+}
+
+static struct spool_made *fresh(void **state)
+{
+	spool_made_work(*state);
+	return *state;
+}
+
+static void reopen(struct spool_made *m)
+{
+	work_close(m->work);
+	m->work = NULL;
+	spool_made_work(m);
+}
+
+/* How many staged files lie there. */
+static unsigned staged(const struct spool_made *m)
+{
+	char path[128];
+	unsigned count = 0;
+	snprintf(path, sizeof(path), "%s/data", m->dir);
+	DIR *d = opendir(path);
+	assert_non_null(d);
+	for (struct dirent *e; (e = readdir(d)) != NULL;)
+		count += e->d_name[0] != '.';
+	closedir(d);
+	return count;
+}
+
+static uint64_t changes(struct spool_made *m)
+{
+	struct work_state state;
+	work_get_state(m->work, &state);
+	return state.changes;
+}
+
+static struct stat stat_of(struct spool_made *m, const char *path)
+{
+	struct error err = ERROR_INIT;
+	struct stat st;
+	must(work_getattr(m->work, spool_made_ino(m->work, path), &st, &err), &err);
+	return st;
+}
+
+static struct work_file *open_file(struct spool_made *m, const char *path, bool write)
+{
+	struct error err = ERROR_INIT;
+	struct work_file *f;
+	must(work_file_open(m->work, spool_made_ino(m->work, path), write, false, &f, &err), &err);
+	return f;
+}
+
+static void write_text(struct work_file *f, uint64_t off, const char *text)
+{
+	struct error err = ERROR_INIT;
+	must(work_write(f, off, text, strlen(text), false, false, &err), &err);
+}
+
+static void expect_text(struct spool_made *m, const char *path, const char *text)
+{
+	char got[256] = "";
+	size_t len = 0;
+	struct work_file *f = open_file(m, path, false);
+	assert_int_equal(work_read(f, 0, got, sizeof(got) - 1, &len, NULL), 0);
+	got[len] = '\0';
+	assert_string_equal(got, text);
+	assert_int_equal(work_file_close(f, NULL), 0);
+}
+
+/* ---- folders of the base ---- */
+
+static void test_rename__of_a_base_folder_brings_up_the_folder_alone(void **state)
+{
+	struct spool_made *m = based(state);
+	uint64_t rows, a = spool_made_ino(m->work, "a"), below = spool_made_ino(m->work, "a/b/f4");
+	assert_int_equal(work_rename(m->work, 0, "a", 0, "moved", 0, NULL), 0);
+	assert_int_equal(index_count(m->work->index, &rows, NULL), 0);
+	assert_int_equal(rows, 2); /* the root and the folder */
+	assert_int_equal(spool_made_ino(m->work, "moved"), a);
+	assert_int_equal(spool_made_ino(m->work, "moved/b/f4"), below);
+	struct stat st;
+	assert_int_equal(work_lookup(m->work, 0, "a", &st, NULL), ERR_NOT_FOUND);
+	/* What is touched in it then comes up in its new place. */
+	spool_made_write_at(m->work, "moved2", 0, "x", 1);
+	struct stat want = {.st_mode = 0600};
+	assert_int_equal(work_setattr(m->work, below, WORK_SET_MODE, &want, &st, NULL), 0);
+	reopen(m);
+	assert_int_equal(stat_of(m, "moved/b/f4").st_mode, S_IFREG | 0600);
+}
+
+static void test_rename__below_itself_is_refused_at_any_depth(void **state)
+{
+	struct spool_made *m = based(state);
+	uint64_t b = spool_made_ino(m->work, "a/b"), a = spool_made_ino(m->work, "a");
+	assert_int_equal(work_rename(m->work, 0, "a", b, "x", 0, NULL), WORK_EINVAL);
+	assert_int_equal(work_rename(m->work, 0, "a", a, "x", 0, NULL), WORK_EINVAL);
+	assert_int_equal(work_rename(m->work, a, "b", 0, "a", 0, NULL), WORK_ENOTEMPTY);
+	assert_int_equal(work_rename(m->work, a, "b", 0, "a", RENAME_EXCHANGE, NULL), WORK_EINVAL);
+	assert_int_equal(changes(m), 0);
+}
+
+static void test_rename__exchange_of_a_base_folder_and_a_new_file(void **state)
+{
+	struct spool_made *m = based(state);
+	spool_made_write(m->work, "new", "new", 3);
+	uint64_t z = spool_made_ino(m->work, "z");
+	assert_int_equal(work_rename(m->work, z, "y", 0, "new", RENAME_EXCHANGE, NULL), 0);
+	expect_text(m, "z/y", "new");
+	assert_true(S_ISDIR(stat_of(m, "new/x").st_mode));
+	uint64_t parent;
+	assert_int_equal(work_parent(m->work, spool_made_ino(m->work, "new"), &parent, NULL), 0);
+	assert_int_equal(parent, INDEX_ROOT);
+	assert_int_equal(stat_of(m, "z").st_nlink, 2);
+	assert_int_equal(work_rename(m->work, 0, "new", 0, "a", RENAME_NOREPLACE, NULL), WORK_EEXIST);
+}
+
+static void test_unlink__of_a_base_name_stays_gone_and_can_be_made_anew(void **state)
+{
+	struct spool_made *m = based(state);
+	struct stat st;
+	assert_int_equal(work_unlink(m->work, 0, "big", NULL), 0);
+	assert_int_equal(work_unlink(m->work, 0, "big", NULL), ERR_NOT_FOUND);
+	reopen(m);
+	assert_int_equal(work_lookup(m->work, 0, "big", &st, NULL), ERR_NOT_FOUND);
+	spool_made_write(m->work, "big", "small", 5);
+	expect_text(m, "big", "small");
+	assert_int_equal(work_unlink(m->work, 0, "big", NULL), 0);
+	reopen(m);
+	assert_int_equal(work_lookup(m->work, 0, "big", &st, NULL), ERR_NOT_FOUND);
+	assert_int_equal(stat_of(m, "hard").st_nlink, 2); /* of three links */
+}
+
+static void test_rmdir__of_an_emptied_base_folder(void **state)
+{
+	struct spool_made *m = based(state);
+	uint64_t z = spool_made_ino(m->work, "z"), y = spool_made_ino(m->work, "z/y"),
+		 x = spool_made_ino(m->work, "z/y/x");
+	static const char *const files[] = {"f6-", "f13", "f20", "f27-", "f34"};
+	struct stat st;
+	for (size_t i = 0; i < ARRAY_LEN(files); i++) {
+		assert_int_equal(work_rmdir(m->work, y, "x", NULL), WORK_ENOTEMPTY);
+		assert_int_equal(work_unlink(m->work, x, files[i], NULL), 0);
+	}
+	assert_int_equal(work_rmdir(m->work, y, "x", NULL), 0);
+	/* Nothing can be made in it through a number that is still known. */
+	assert_int_equal(work_make(m->work, x, "new", S_IFREG | 0644, 0, owner, &st, NULL), ERR_NOT_FOUND);
+	assert_int_equal(work_rmdir(m->work, z, "y", NULL), WORK_ENOTEMPTY);
+	assert_int_equal(work_make(m->work, y, "x", S_IFDIR | 0755, 0, owner, &st, NULL), 0);
+	assert_int_equal(work_rmdir(m->work, y, "x", NULL), 0);
+}
+
+/* ---- links ---- */
+
+static void test_links__of_the_base_are_one_file_before_and_after_they_are_touched(void **state)
+{
+	struct spool_made *m = based(state);
+	uint64_t ino = spool_made_ino(m->work, "z/y/hard");
+	assert_int_equal(spool_made_ino(m->work, "big"), ino);
+	assert_int_equal(spool_made_ino(m->work, "hard"), ino);
+	struct work_file *f = open_file(m, "hard", true);
+	write_text(f, 10, "written");
+	assert_int_equal(work_file_close(f, NULL), 0);
+	for (unsigned i = 0; i < 2; i++) {
+		char got[8] = "";
+		size_t len;
+		f = open_file(m, "z/y/hard", false);
+		assert_int_equal(work_read(f, 10, got, 7, &len, NULL), 0);
+		assert_string_equal(got, "written");
+		assert_int_equal(work_file_close(f, NULL), 0);
+		assert_int_equal(stat_of(m, "big").st_nlink, 3);
+		assert_int_equal(spool_made_ino(m->work, "big"), spool_made_ino(m->work, "hard"));
+		reopen(m);
+	}
+}
+
+/* ---- files ---- */
+
+static void test_file__that_is_unlinked_while_open_lives_on_and_leaves_nothing(void **state)
+{
+	struct spool_made *m = based(state);
+	struct stat st;
+	char got[16] = "";
+	size_t len;
+	spool_made_write(m->work, "new", "one", 3);
+	struct work_file *f = open_file(m, "new", true), *base = open_file(m, "a/big", true);
+	assert_int_equal(work_unlink(m->work, 0, "new", NULL), 0);
+	assert_int_equal(work_unlink(m->work, spool_made_ino(m->work, "a"), "big", NULL), 0);
+	write_text(f, 3, " two");
+	write_text(base, 0, "base");
+	assert_int_equal(work_read(f, 0, got, sizeof(got), &len, NULL), 0);
+	assert_string_equal(got, "one two");
+	assert_int_equal(work_getattr(m->work, f->a->ino, &st, NULL), 0);
+	assert_int_equal(st.st_nlink, 0);
+	assert_int_equal(st.st_size, 7);
+	assert_int_equal(work_fsync(f, NULL), 0);
+	assert_int_equal(work_link(m->work, f->a->ino, 0, "again", &st, NULL), ERR_NOT_FOUND);
+	assert_int_equal(work_file_close(f, NULL), 0);
+	assert_int_equal(work_file_close(base, NULL), 0);
+	work_sweep(m->work);
+	assert_int_equal(staged(m), 0);
+	struct work_state s;
+	work_get_state(m->work, &s);
+	assert_int_equal(s.staged_bytes, 0);
+	assert_int_equal(s.open_dirty, 0);
+	assert_int_equal(s.open_files, 0);
+}
+
+static void test_file__shows_its_size_and_time_while_it_is_written(void **state)
+{
+	struct spool_made *m = fresh(state);
+	struct stat want = {.st_mtim = {.tv_sec = 1000, .tv_nsec = 5}}, st;
+	struct work_state s;
+	spool_made_write(m->work, "f", "1234", 4);
+	assert_int_equal(work_setattr(m->work, spool_made_ino(m->work, "f"), WORK_SET_MTIME, &want, &st, NULL), 0);
+	struct work_file *f = open_file(m, "f", true);
+	write_text(f, 4, "5678");
+	work_get_state(m->work, &s);
+	assert_int_equal(s.open_dirty, 1);
+	assert_int_equal(stat_of(m, "f").st_size, 8);
+	assert_true(stat_of(m, "f").st_mtim.tv_sec > 1000);
+	/* What is set after the write stays, over the close too. */
+	assert_int_equal(work_setattr(m->work, spool_made_ino(m->work, "f"), WORK_SET_MTIME, &want, &st, NULL), 0);
+	assert_int_equal(st.st_size, 8);
+	assert_int_equal(work_file_close(f, NULL), 0);
+	assert_int_equal(stat_of(m, "f").st_mtim.tv_sec, 1000);
+	assert_int_equal(stat_of(m, "f").st_mtim.tv_nsec, 5);
+	work_get_state(m->work, &s);
+	assert_int_equal(s.open_dirty, 0);
+}
+
+static void test_work__what_changes_nothing_makes_no_change(void **state)
+{
+	struct spool_made *m = based(state);
+	uint64_t ino = spool_made_ino(m->work, "a/big");
+	struct stat st = stat_of(m, "a/big"), ret;
+	struct work_file *f = open_file(m, "a/big", true);
+	assert_int_equal(work_flush(f, NULL), 0);
+	assert_int_equal(work_fsync(f, NULL), 0);
+	assert_int_equal(work_file_change(f), 0);
+	assert_int_equal(work_file_close(f, NULL), 0);
+	assert_int_equal(
+		work_setattr(m->work, ino, WORK_SET_MODE | WORK_SET_UID | WORK_SET_GID | WORK_SET_SIZE | WORK_SET_MTIME,
+			&st, &ret, NULL),
+		0);
+	assert_int_equal(work_removexattr(m->work, ino, "user.none", NULL), WORK_ENODATA);
+	assert_int_equal(work_rename(m->work, 0, "big", 0, "hard", 0, NULL), 0); /* one file */
+	assert_int_equal(work_unlink(m->work, 0, "none", NULL), ERR_NOT_FOUND);
+	assert_int_equal(changes(m), 0);
+	uint64_t rows;
+	assert_int_equal(index_count(m->work->index, &rows, NULL), 0);
+	assert_int_equal(rows, 0);
+	assert_int_equal(m->changed, 0);
+}
+
+static void test_copy_range__of_a_whole_file_of_the_base_stages_nothing(void **state)
+{
+	struct spool_made *m = based(state);
+	struct error err = ERROR_INIT;
+	uint64_t len = 0;
+	struct stat st;
+	must(work_make(m->work, 0, "copy", S_IFREG | 0644, 0, owner, &st, &err), &err);
+	struct work_file *to = open_file(m, "copy", true), *from = open_file(m, "a/big", false);
+	const struct work_copy copy = {.from = from};
+	must(work_copy_range(to, &copy, 0, UINT32_MAX, &len, &err), &err);
+	assert_int_equal(len, 300000);
+	assert_int_equal(work_file_close(to, NULL), 0);
+	assert_int_equal(staged(m), 0);
+	/* A part is copied as bytes. */
+	to = open_file(m, "copy", true);
+	must(work_copy_range(to, &copy, 100, 5000, &len, &err), &err);
+	assert_int_equal(len, 5000);
+	assert_int_equal(work_file_close(to, NULL), 0);
+	assert_int_equal(work_file_close(from, NULL), 0);
+	assert_int_equal(stat_of(m, "copy").st_size, 300000);
+	reopen(m);
+	uint8_t *a = malloc(300000), *b = malloc(300000);
+	size_t got;
+	from = open_file(m, "a/big", false);
+	to = open_file(m, "copy", false);
+	assert_int_equal(work_read(from, 0, a, 300000, &got, NULL), 0);
+	assert_int_equal(work_read(to, 0, b, 300000, &got, NULL), 0);
+	assert_memory_equal(a + 5100, b + 5100, 300000 - 5100);
+	assert_memory_equal(a, b + 100, 5000);
+	assert_memory_equal(a, b, 100);
+	work_file_close(from, NULL);
+	work_file_close(to, NULL);
+	free(a);
+	free(b);
+}
+
+/* ---- listing ---- */
+
+struct seen {
+	struct spool_made *m;
+	unsigned times[400], room;
+	uint64_t off;
+};
+
+static bool see(void *arg, const char *name, const struct stat *st, uint64_t next)
+{
+	struct seen *s = arg;
+	(void)st;
+	if (s->room == 0)
+		return false;
+	s->room--;
+	s->off = next;
+	if (name[0] == 'e' && name[1] <= '9')
+		s->times[atoi(name + 1)]++;
+	return true;
+}
+
+static void test_list__shows_once_what_is_there_throughout(void **state)
+{
+	struct spool_made *m = *state;
+	char name[32];
+	for (unsigned i = 0; i < 200; i++) {
+		snprintf(name, sizeof(name), "e%u", i);
+		archive_fixture_write(&m->f, name, "x", 1);
+	}
+	based(state);
+	for (unsigned i = 200; i < 400; i++) {
+		snprintf(name, sizeof(name), "e%u", i);
+		spool_made_write(m->work, name, "x", 1);
+	}
+	struct seen *s = calloc(1, sizeof(*s));
+	s->m = m;
+	for (unsigned i = 0; i < 100; i++) { /* between the pieces, all that may happen to a name that stays */
+		struct stat want = {.st_mode = (mode_t)(0600 + i % 8)}, st;
+		s->room = 1 + i % 9;
+		assert_int_equal(work_list(m->work, 0, s->off, see, s, NULL), 0);
+		for (unsigned k = 0; k < 4; k++) {
+			snprintf(name, sizeof(name), "e%u", (i * 37 + k * 101) % 400);
+			assert_int_equal(
+				work_setattr(m->work, spool_made_ino(m->work, name), WORK_SET_MODE, &want, &st, NULL),
+				0);
+		}
+		snprintf(name, sizeof(name), "other%u", i);
+		spool_made_write(m->work, name, "x", 1);
+		if (i % 3 == 0)
+			assert_int_equal(work_unlink(m->work, 0, name, NULL), 0);
+	}
+	s->room = UINT32_MAX;
+	assert_int_equal(work_list(m->work, 0, s->off, see, s, NULL), 0);
+	for (unsigned i = 0; i < 400; i++)
+		if (s->times[i] != 1)
+			fail_msg("'e%u' was listed %u times", i, s->times[i]);
+	free(s);
+}
+
+/* ---- commits ---- */
+
+static void test_freeze__keeps_what_was_closed_while_writers_go_on(void **state)
+{
+	struct spool_made *m = fresh(state);
+	struct error err = ERROR_INIT;
+	struct work_frozen *frozen;
+	struct index_inode row = INDEX_INODE_INIT;
+	struct content *content;
+	char got[16] = "";
+	size_t len;
+	spool_made_write(m->work, "f", "before", 6);
+	struct work_file *f = open_file(m, "f", true);
+	write_text(f, 0, "BE");
+	must(work_freeze(m->work, &frozen, &err), &err);
+	struct work_frozen *second;
+	assert_int_equal(work_freeze(m->work, &second, NULL), ERR_BUSY);
+	write_text(f, 2, "HIND");
+	assert_int_equal(work_flush(f, NULL), 0);
+	assert_int_equal(work_unlink(m->work, 0, "f", NULL), 0);
+	assert_int_equal(work_file_close(f, NULL), 0);
+	must(index_get(frozen->index, INDEX_NEW, &row, &err), &err);
+	const struct content_options o = {.dir = frozen->data,
+		.layers = row.layers.data,
+		.layers_len = row.layers.len,
+		.size = row.size,
+		.read_only = true};
+	must(content_open(&o, &content, &err), &err);
+	assert_int_equal(content_read(content, 0, got, sizeof(got), &len, NULL), 0);
+	assert_string_equal(got, "before");
+	content_close(content);
+	index_inode_release(&row);
+	work_thaw(m->work, frozen);
+	assert_int_equal(staged(m), 0);
+}
+
+static void test_committed__staged_bytes_go_with_the_last_handle(void **state)
+{
+	struct spool_made *m = based(state);
+	struct work_state s;
+	spool_made_write(m->work, "closed", "1", 1);
+	spool_made_write(m->work, "open", "2", 1);
+	spool_made_write_at(m->work, "a.b2", 0, "3", 1);
+	struct work_file *f = open_file(m, "open", false);
+	assert_non_null(spool_made_commit(m));
+	assert_int_equal(staged(m), 1);
+	assert_int_equal(work_file_close(f, NULL), 0);
+	work_sweep(m->work);
+	assert_int_equal(staged(m), 0);
+	work_get_state(m->work, &s);
+	assert_int_equal(s.staged_bytes, 0);
+	assert_int_equal(s.changes, s.committed);
+	expect_text(m, "open", "2");
+	expect_text(m, "closed", "1");
+	reopen(m);
+	expect_text(m, "open", "2");
+}
+
+static void test_committed__a_renamed_folder_does_not_confuse_what_is_in_it(void **state)
+{
+	struct spool_made *m = based(state);
+	struct work_frozen *frozen;
+	spool_made_write(m->work, "f", "1", 1);
+	assert_non_null(spool_made_commit(m));
+	/* Its bytes are where they were committed, wherever it is now. */
+	assert_int_equal(work_rename(m->work, 0, "f", spool_made_ino(m->work, "a"), "g", 0, NULL), 0);
+	assert_int_equal(work_rename(m->work, 0, "a", 0, "q", 0, NULL), 0);
+	expect_text(m, "q/g", "1");
+	assert_int_equal(work_freeze(m->work, &frozen, NULL), 0);
+	work_thaw(m->work, frozen);
+	const struct snapshot *s = spool_made_commit(m);
+	assert_non_null(s);
+	archive_fixture_expect(m->f.repo, s, "q/g", "1", 1);
+}
+
+/* ---- restarts ---- */
+
+/* Runs `fn` in a process that ends as by kill -9. */
+static void cut_short(struct spool_made *m, void (*fn)(struct spool_made *m))
+{
+	pid_t child = fork();
+	int how;
+	assert_true(child >= 0);
+	if (child == 0) {
+		spool_made_work(m);
+		fn(m);
+		_exit(0);
+	}
+	assert_int_equal(waitpid(child, &how, 0), child);
+	assert_true(WIFEXITED(how) && WEXITSTATUS(how) == 0);
+}
+
+static void write_and_die(struct spool_made *m)
+{
+	struct stat st;
+	spool_made_write(m->work, "closed", "all", 3);
+	struct work_file *f = open_file(m, "closed", true);
+	write_text(f, 0, "NOT");
+	assert_int_equal(work_make(m->work, 0, "synced", S_IFREG | 0644, 0, owner, &st, NULL), 0);
+	f = open_file(m, "synced", true);
+	write_text(f, 0, "safe");
+	assert_int_equal(work_fsync(f, NULL), 0);
+	write_text(f, 4, " lost");
+	spool_made_write(m->work, "from", "moved", 5);
+	assert_int_equal(work_rename(m->work, 0, "from", 0, "to", 0, NULL), 0);
+}
+
+static void test_restart__after_a_kill_what_was_closed_synced_and_renamed_is_there(void **state)
+{
+	struct spool_made *m = *state;
+	cut_short(m, write_and_die);
+	spool_made_work(m);
+	expect_text(m, "closed", "all");
+	expect_text(m, "synced", "safe");
+	expect_text(m, "to", "moved");
+	assert_int_equal(staged(m), 3);
+	const struct snapshot *s = spool_made_commit(m);
+	assert_non_null(s);
+	archive_fixture_expect(m->f.repo, s, "synced", "safe", 4);
+	assert_int_equal(staged(m), 0);
+}
+
+static void empty_folder(const struct spool_made *m)
+{
+	char command[160];
+	snprintf(command, sizeof(command), "rm -f '%s'/data/*", m->dir);
+	assert_int_equal(system(command), 0);
+}
+
+static void test_restart__after_a_power_cut_unsynced_bytes_fall_back(void **state)
+{
+	struct spool_made *m = based(state);
+	struct stat st;
+	spool_made_write_at(m->work, "f0-", 0, "changed", 7);
+	spool_made_write(m->work, "new", "1", 1);
+	spool_made_write(m->work, "tmp", "2", 1);
+	assert_int_equal(work_rename(m->work, 0, "tmp", 0, "f7", 0, NULL), 0);
+	assert_int_equal(index_fact_put(m->work->index, "boot", "another", 7, NULL), 0);
+	work_close(m->work);
+	m->work = NULL;
+	empty_folder(m);
+	spool_made_work(m);
+	unsigned told = 0;
+	for (const char *const *line = work_lost(m->work); *line; line++)
+		told++;
+	assert_int_equal(told, 3);
+	assert_int_equal(work_lookup(m->work, 0, "new", &st, NULL), ERR_NOT_FOUND);
+	assert_int_equal(stat_of(m, "f0-").st_size, 100);
+	assert_int_equal(stat_of(m, "f7").st_size, 450); /* as the base has it */
+	struct work_file *f = open_file(m, "f0-", false);
+	char got[8] = "";
+	size_t len;
+	assert_int_equal(work_read(f, 0, got, 7, &len, NULL), 0);
+	assert_string_not_equal(got, "changed");
+	assert_int_equal(work_file_close(f, NULL), 0);
+	reopen(m);
+	assert_null(*work_lost(m->work));
+}
+
+static void test_restart__staged_files_that_nothing_names_are_removed(void **state)
+{
+	struct spool_made *m = fresh(state);
+	char path[160];
+	spool_made_write(m->work, "f", "1", 1);
+	snprintf(path, sizeof(path), "%s/data/0123456789abcdef0123456789abcdef", m->dir);
+	close(open(path, O_CREAT | O_WRONLY, 0600));
+	assert_int_equal(staged(m), 2);
+	reopen(m);
+	assert_int_equal(staged(m), 1);
+	expect_text(m, "f", "1");
+}
+
+static void test_restart__a_damaged_index_is_set_aside_and_told(void **state)
+{
+	struct spool_made *m = based(state);
+	char path[128];
+	spool_made_write(m->work, "f", "1", 1);
+	work_close(m->work);
+	m->work = NULL;
+	snprintf(path, sizeof(path), "%s/index.sqlite", m->dir);
+	int fd = open(path, O_WRONLY);
+	assert_true(fd >= 0);
+	char junk[8192];
+	memset(junk, 'j', sizeof(junk));
+	assert_int_equal(pwrite(fd, junk, sizeof(junk), 0), sizeof(junk));
+	close(fd);
+	spool_made_work(m);
+	assert_non_null(*work_lost(m->work));
+	assert_int_equal(stat_of(m, "a/big").st_size, 300000);
+}
+
+/* ---- another base ---- */
+
+static void test_rebase__waits_for_changes_and_open_files(void **state)
+{
+	struct spool_made *m = based(state);
+	bool moved = true;
+	struct work_file *f = open_file(m, "a/big", false);
+	spool_made_write(m->work, "f", "1", 1);
+	const struct snapshot *s = spool_made_commit(m);
+	assert_int_equal(work_rebase(m->work, s, &moved, NULL), 0);
+	assert_false(moved);
+	assert_int_equal(work_file_close(f, NULL), 0);
+	spool_made_write(m->work, "g", "1", 1);
+	assert_int_equal(work_rebase(m->work, s, &moved, NULL), 0);
+	assert_false(moved);
+	s = spool_made_commit(m);
+	assert_int_equal(work_rebase(m->work, s, &moved, NULL), 0);
+	assert_true(moved);
+	expect_text(m, "f", "1");
+	assert_true(spool_made_ino(m->work, "f") < INDEX_NEW);
+	assert_int_equal(work_rebase(m->work, s, &moved, NULL), 0);
+	assert_false(moved);
+}
+
+/* ---- ACLs ---- */
+
+struct acl {
+	uint32_t version;
+	struct {
+		uint16_t tag, permissions;
+		uint32_t id;
+	} list[5];
+};
+
+static void test_acl__speaks_of_the_mode_both_ways(void **state)
+{
+	struct spool_made *m = fresh(state);
+	const struct acl acl = {2, {{1, 7, -1u}, {2, 5, 1000}, {4, 4, -1u}, {16, 5, -1u}, {32, 0, -1u}}};
+	const struct acl plain = {2, {{1, 6, -1u}, {4, 4, -1u}, {32, 4, -1u}}};
+	struct stat want = {.st_mode = 0741}, st;
+	struct buf got = {0};
+	spool_made_write(m->work, "f", "1", 1);
+	uint64_t ino = spool_made_ino(m->work, "f");
+	assert_int_equal(work_setxattr(m->work, ino, work_acl_access, &acl, sizeof(acl), 0, NULL), 0);
+	assert_int_equal(stat_of(m, "f").st_mode & 0777, 0750);
+	assert_int_equal(work_setattr(m->work, ino, WORK_SET_MODE, &want, &st, NULL), 0);
+	assert_int_equal(work_getxattr(m->work, ino, work_acl_access, &got, NULL), 0);
+	const struct acl *now = (const struct acl *)got.data;
+	assert_int_equal(now->list[3].permissions, 4); /* the mask */
+	assert_int_equal(now->list[2].permissions, 4);
+	assert_int_equal(now->list[4].permissions, 1);
+	assert_int_equal(work_setxattr(m->work, ino, work_acl_access, &plain, 4 + 3 * 8, 0, NULL), 0);
+	assert_int_equal(stat_of(m, "f").st_mode & 0777, 0644);
+	buf_clear(&got);
+	assert_int_equal(work_getxattr(m->work, ino, work_acl_access, &got, NULL), WORK_ENODATA);
+	assert_int_equal(work_setxattr(m->work, ino, work_acl_access, &acl, 13, 0, NULL), WORK_EINVAL);
+	buf_release(&got);
+}
+
+static void test_acl__of_a_folder_is_inherited_instead_of_the_umask(void **state)
+{
+	struct spool_made *m = fresh(state);
+	const struct acl acl = {2, {{1, 7, -1u}, {2, 7, 1000}, {4, 5, -1u}, {16, 7, -1u}, {32, 0, -1u}}};
+	const struct work_owner masked = {.umask = 077};
+	struct buf got = {0};
+	struct stat st;
+	assert_int_equal(work_make(m->work, 0, "plain", S_IFREG | 0666, 0, masked, &st, NULL), 0);
+	assert_int_equal(st.st_mode & 0777, 0600);
+	assert_int_equal(work_make(m->work, 0, "d", S_IFDIR | 02755, 0, owner, &st, NULL), 0);
+	uint64_t d = st.st_ino;
+	assert_int_equal(work_setxattr(m->work, d, work_acl_default, &acl, sizeof(acl), 0, NULL), 0);
+	assert_int_equal(work_make(m->work, d, "f", S_IFREG | 0666, 0, masked, &st, NULL), 0);
+	assert_int_equal(st.st_mode & 0777, 0660);
+	assert_int_equal(work_getxattr(m->work, st.st_ino, work_acl_access, &got, NULL), 0);
+	assert_int_equal(got.len, sizeof(acl));
+	assert_int_equal(work_getxattr(m->work, st.st_ino, work_acl_default, &got, NULL), WORK_ENODATA);
+	assert_int_equal(work_make(m->work, d, "e", S_IFDIR | 0777, 0, masked, &st, NULL), 0);
+	buf_clear(&got);
+	assert_int_equal(work_getxattr(m->work, st.st_ino, work_acl_default, &got, NULL), 0);
+	assert_memory_equal(got.data, &acl, sizeof(acl));
+	assert_int_equal(st.st_mode, S_IFDIR | S_ISGID | 0770);
+	buf_release(&got);
+}
+
+static void test_setattr__a_new_owner_takes_the_set_id_bits_away(void **state)
+{
+	struct spool_made *m = fresh(state);
+	struct stat want = {.st_mode = 06755, .st_uid = 7}, st;
+	spool_made_write(m->work, "f", "1", 1);
+	uint64_t ino = spool_made_ino(m->work, "f");
+	assert_int_equal(work_setattr(m->work, ino, WORK_SET_MODE, &want, &st, NULL), 0);
+	assert_int_equal(work_setattr(m->work, ino, WORK_SET_UID, &want, &st, NULL), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	assert_int_equal(work_setattr(m->work, ino, WORK_SET_MODE, &want, &st, NULL), 0);
+	struct work_file *f = open_file(m, "f", true);
+	assert_int_equal(work_write(f, 0, "x", 1, false, true, NULL), 0);
+	assert_int_equal(work_file_close(f, NULL), 0);
+	assert_int_equal(stat_of(m, "f").st_mode & 07777, 0755);
+	assert_int_equal(work_setxattr(m->work, ino, "user.drfs.ref", "x", 1, 0, NULL), WORK_EPERM);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		SPOOL_CASE(test_rename__of_a_base_folder_brings_up_the_folder_alone),
+		SPOOL_CASE(test_rename__below_itself_is_refused_at_any_depth),
+		SPOOL_CASE(test_rename__exchange_of_a_base_folder_and_a_new_file),
+		SPOOL_CASE(test_unlink__of_a_base_name_stays_gone_and_can_be_made_anew),
+		SPOOL_CASE(test_rmdir__of_an_emptied_base_folder),
+		SPOOL_CASE(test_links__of_the_base_are_one_file_before_and_after_they_are_touched),
+		SPOOL_CASE(test_file__that_is_unlinked_while_open_lives_on_and_leaves_nothing),
+		SPOOL_CASE(test_file__shows_its_size_and_time_while_it_is_written),
+		SPOOL_CASE(test_work__what_changes_nothing_makes_no_change),
+		SPOOL_CASE(test_copy_range__of_a_whole_file_of_the_base_stages_nothing),
+		SPOOL_CASE(test_list__shows_once_what_is_there_throughout),
+		SPOOL_CASE(test_freeze__keeps_what_was_closed_while_writers_go_on),
+		SPOOL_CASE(test_committed__staged_bytes_go_with_the_last_handle),
+		SPOOL_CASE(test_committed__a_renamed_folder_does_not_confuse_what_is_in_it),
+		SPOOL_CASE(test_restart__after_a_kill_what_was_closed_synced_and_renamed_is_there),
+		SPOOL_CASE(test_restart__after_a_power_cut_unsynced_bytes_fall_back),
+		SPOOL_CASE(test_restart__staged_files_that_nothing_names_are_removed),
+		SPOOL_CASE(test_restart__a_damaged_index_is_set_aside_and_told),
+		SPOOL_CASE(test_rebase__waits_for_changes_and_open_files),
+		SPOOL_CASE(test_acl__speaks_of_the_mode_both_ways),
+		SPOOL_CASE(test_acl__of_a_folder_is_inherited_instead_of_the_umask),
+		SPOOL_CASE(test_setattr__a_new_owner_takes_the_set_id_bits_away),
+	};
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,233 @@
+/* SPDX-License-Identifier: MIT */
+/* Asks the mount that has the spool to commit a dataset now: by an extended attribute of its .commit, so whoever may
+ * write there may commit, and no key is needed. */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <sys/xattr.h>
+
+#include "archive/config.h"
+#include "base/checked.h"
+#include "base/fileio.h"
+#include "base/jsonout.h"
+#include "fs/mountpoint.h"
+#include "tools/cli.h"
+
+enum { TAGS_MAX = 64, RESULT_MAX = 8192 };
+static const char ask_attr[] = "user.drfs.commit", result_attr[] = "user.drfs.commit.result";
+
+enum option { O_DESCRIPTION, O_TAG, O_COUNT };
+static const struct cli_option options[O_COUNT] = {
+	[O_DESCRIPTION] = {"description", 0, true, false}, [O_TAG] = {"tag", 0, true, false}};
+
+struct commit_request {
+	const char *dataset, *description;
+	const char *tags[TAGS_MAX];
+	size_t tag_count;
+};
+
+/* The repository's id stands in the clear in its config. */
+static int read_id(struct cli *cli, const char *url, uint8_t ret_id[static FORMAT_REPO_LEN], struct error *err)
+{
+	struct store_options store_options = {.log = cli->log};
+	struct store *store = NULL;
+	struct repo_config config;
+	struct buf object = {0};
+	int rc = store_open(url, &store_options, &store, err);
+
+	if (rc == 0)
+		rc = store_get_all(store, NULL, "config", CONFIG_OBJECT_MAX, &object, err);
+	if (rc == ERR_NOT_FOUND || rc == ERR_NO_REPO) {
+		error_clear(err);
+		rc = error_set(err, ERR_NO_REPO, "there is no repository at '%s'; 'drfs init' makes one", url);
+	}
+	if (rc == 0)
+		rc = config_decode(object.data, object.len, &config, err);
+	if (rc == 0)
+		memcpy(ret_id, config.repository, FORMAT_REPO_LEN);
+	buf_release(&object);
+	store_close(store);
+	return rc;
+}
+
+/* The mount of a repository that has its spool. */
+struct spool_search {
+	const uint8_t *repository;
+	char *spool;   /* its spool/, the caller's to free; NULL: none was found */
+	char *without; /* a mount of the repository that shows none */
+};
+
+static int look_at_mount(void *arg, const char *mountpoint)
+{
+	struct spool_search *s = arg;
+	struct mountpoint_status status = {0};
+	struct stat st;
+
+	if (mountpoint_status(mountpoint, &status, NULL) < 0)
+		return 0;
+	bool ours = memcmp(status.repository, s->repository, MOUNTPOINT_REPO_LEN) == 0;
+	mountpoint_status_release(&status);
+	if (!ours)
+		return 0;
+	char *path = fileio_format("%s/spool", mountpoint);
+	if (path != NULL && stat(path, &st) == 0) {
+		s->spool = path;
+		return 1;
+	}
+	free(path);
+	free(s->without);
+	s->without = strdup(mountpoint);
+	return 0;
+}
+
+static int find_spool(const uint8_t id[static FORMAT_REPO_LEN], const char *url, char **ret_spool, struct error *err)
+{
+	struct spool_search s = {.repository = id};
+	int rc = mountpoint_each(look_at_mount, &s, err);
+
+	if (rc == 0 && s.without != NULL)
+		rc = error_set(err, ERR_NOT_FOUND,
+			"'%s' shows no spool/ (its log says why), and no other mount of '%s' on this host does; the "
+			"first "
+			"mount of a repository has the spool",
+			s.without, url);
+	else if (rc == 0)
+		rc = error_set(err, ERR_NOT_FOUND,
+			"'%s' is not mounted on this host by you; 'drfs mount MNT' mounts it, then write into "
+			"MNT/spool/",
+			url);
+	free(s.without);
+	if (rc < 0)
+		return rc;
+	*ret_spool = s.spool;
+	return 0;
+}
+
+/* What the mount is asked, as JSON. Caller frees; NULL without memory. */
+static char *wishes(const struct commit_request *q)
+{
+	json_t *o = json_object(), *tags = json_array();
+	if (q->description != NULL)
+		json_object_set_new(o, "description", jsonout_text(q->description, strlen(q->description)));
+	for (size_t i = 0; i < q->tag_count; i++)
+		json_array_append_new(tags, jsonout_text(q->tags[i], strlen(q->tags[i])));
+	json_object_set_new(o, "tags", tags);
+	char *text = json_dumps(o, JSON_COMPACT);
+	json_decref(o);
+	return text;
+}
+
+/* How it ended, by the mount's own word. NULL: it does not say. */
+static json_t *read_result(const char *path)
+{
+	char *text = malloc(RESULT_MAX);
+	ssize_t len = text != NULL ? getxattr(path, result_attr, text, RESULT_MAX) : -1;
+	json_t *o = len > 0 ? json_loadb(text, (size_t)len, 0, NULL) : NULL;
+	free(text);
+	return o;
+}
+
+static int refused(const struct commit_request *q, const char *spool, const char *path, int number, struct error *err)
+{
+	if (number == ENOENT || number == ENOTDIR)
+		return error_set(
+			err, ERR_NOT_FOUND, "there is no dataset '%s' in '%s'; mkdir makes one", q->dataset, spool);
+	json_t *o = number == EIO ? read_result(path) : NULL;
+	const char *why = json_string_value(json_object_get(o, "error"));
+	int rc = why != NULL ? error_set(err, ERR_IO,
+				       "cannot commit '%s' yet, what was written is kept and tried again: %s",
+				       q->dataset, why)
+			     : error_set_errno(err, number, "cannot commit '%s'", q->dataset);
+	json_decref(o);
+	return rc;
+}
+
+/* Waits until it is done. *ret_name: of the snapshot, "" when nothing had changed; the caller's. */
+static int ask(const struct commit_request *q, const char *spool, char **ret_name, struct error *err)
+{
+	char *path = fileio_format("%s/%s/.commit", spool, q->dataset), *text = wishes(q);
+	json_t *o = NULL;
+	int rc = 0;
+
+	if (path == NULL || text == NULL)
+		rc = error_no_memory(err, "a commit");
+	else if (setxattr(path, ask_attr, text, strlen(text), 0) != 0)
+		rc = refused(q, spool, path, errno, err);
+	if (rc == 0) {
+		o = read_result(path);
+		const char *name = json_string_value(json_object_get(o, "snapshot"));
+		*ret_name = strdup(name != NULL ? name : "");
+		if (*ret_name == NULL)
+			rc = error_no_memory(err, "a name");
+	}
+	json_decref(o);
+	free(text);
+	free(path);
+	return rc;
+}
+
+static void report(struct cli *cli, const char *dataset, const char *name)
+{
+	if (cli->json) {
+		json_t *o = json_object();
+		json_object_set_new(o, "dataset", json_string(dataset));
+		json_object_set_new(o, "snapshot", name[0] != '\0' ? json_string(name) : json_null());
+		jsonout_line(stdout, o);
+	} else if (name[0] != '\0') {
+		printf("%s/%s\n", dataset, name);
+	} else if (!cli->quiet) {
+		printf("nothing had changed\n");
+	}
+}
+
+static int commit(struct cli *cli, const struct commit_request *q)
+{
+	struct error err = ERROR_INIT;
+	uint8_t id[FORMAT_REPO_LEN];
+	char *spool = NULL, *name = NULL;
+	int code = cli_load_conf(cli);
+	const char *url = code == CLI_OK ? cli_url(cli) : NULL;
+
+	if (url == NULL)
+		return code != CLI_OK ? code : CLI_USAGE;
+	int rc = snapshot_dataset_ok(q->dataset, &err);
+	if (rc == 0)
+		rc = read_id(cli, url, id, &err);
+	if (rc == 0)
+		rc = find_spool(id, url, &spool, &err);
+	if (rc == 0)
+		rc = ask(q, spool, &name, &err);
+	if (rc == 0)
+		report(cli, q->dataset, name);
+	free(name);
+	free(spool);
+	return rc < 0 ? cli_fail(cli, &err) : CLI_OK;
+}
+
+int cmd_commit(struct cli *cli, int argc, char **argv)
+{
+	struct cli_args args = {.cli = cli, .options = options, .option_count = O_COUNT, .argv = argv, .argc = argc};
+	struct commit_request q = {0};
+	const char *value;
+	int what;
+
+	while ((what = cli_arg(&args, &value)) != CLI_ARG_END) {
+		if (what == CLI_ARG_BAD)
+			return CLI_USAGE;
+		if (what == O_DESCRIPTION)
+			q.description = value;
+		else if (what == O_TAG && q.tag_count == TAGS_MAX)
+			return cli_usage(cli, "%d tags at most", TAGS_MAX);
+		else if (what == O_TAG)
+			q.tags[q.tag_count++] = value;
+		else if (q.dataset == NULL)
+			q.dataset = value;
+		else
+			return cli_usage(cli, "one dataset at a time, not '%s' too", value);
+	}
+	if (q.dataset == NULL)
+		return cli_usage(cli, "which dataset? for example: drfs commit db");
+	return commit(cli, &q);
+}
