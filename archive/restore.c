@@ -43,20 +43,38 @@ static int find_source(struct restore *r, const char *path, struct error *err)
 
 /* ---- where to ---- */
 
+/* Appends what does not exist yet to a canonical path, as making its folders would understand it. Frees `real`. */
+static char *with_missing(char *real, const char *rest)
+{
+	while (real && *(rest += strspn(rest, "/")) != '\0') {
+		size_t len = strcspn(rest, "/");
+		char *slash = strrchr(real, '/');
+		if (len == 2 && strncmp(rest, "..", 2) == 0) {
+			slash[slash == real] = '\0';
+		} else if (len != 1 || rest[0] != '.') {
+			char *longer = fileio_format("%s/%.*s", real[1] ? real : "", (int)len, rest);
+			free(real);
+			real = longer;
+		}
+		rest += len;
+	}
+	return real;
+}
+
 /* The canonical form of a path whose end need not exist yet. NULL without memory. */
 static char *canonical(const char *path)
 {
+	size_t len = strlen(path);
 	char *copy = strdup(path), *real = NULL;
-	while (copy && !(real = realpath(*copy ? copy : "/", NULL))) {
-		char *slash = strrchr(copy, '/');
-		if (!slash) {
-			free(copy);
-			return realpath(".", NULL);
-		}
-		*slash = '\0';
+	while (copy && !(real = realpath(len > 0 ? copy : *path == '/' ? "/" : ".", NULL)) && len > 0) {
+		while (len > 0 && copy[len - 1] == '/')
+			len--;
+		while (len > 0 && copy[len - 1] != '/')
+			len--;
+		copy[len] = '\0';
 	}
 	free(copy);
-	return real;
+	return with_missing(real, path + len);
 }
 
 static bool is_within(const char *path, const char *folder)
