@@ -79,7 +79,8 @@ def test_mount_drfs_and_umount_fuse_drfs_do_as_mount_and_umount_ask(repo, tmp_pa
     mnt.mkdir()
     env = {k: v for k, v in repo.env.items() if not k.startswith('DRFS_')}
     mount, umount = called_as(repo, tmp_path, 'mount.drfs'), called_as(repo, tmp_path, 'umount.fuse.drfs')
-    words = f'rw,_netdev,nofail,noauto,x-systemd.automount,dev,suid,exec,key_file={repo.key},cache=64M'
+    words = 'rw,_netdev,nofail,noauto,dirsync,iversion,loud,'
+    words += f'x-systemd.automount,dev,suid,exec,key_file={repo.key},cache=64M'
     subprocess.run([mount, repo.path, mnt, '-f', '-o', words], env=env, check=True, timeout=60)
     assert not os.path.ismount(mnt), '-f is a dry run for mount(8)'
     subprocess.run([mount, repo.path, mnt, '-s', '-v', '-o', words], env=env, check=True, timeout=60)
