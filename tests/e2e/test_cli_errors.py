@@ -114,7 +114,10 @@ def test_something_else_is_not_taken_for_a_repository(bare):
     os.makedirs(bare.path)
     Path(bare.path, 'config').write_text('{"version": 2, "id": "of some other program"}' * 20)
     Path(bare.key).write_text('drfs-key-1 ' + 'ab' * 32 + '\n')
-    fails(bare, FAILED, 'snapshots', says='config')
+    fails(bare, FAILED, 'snapshots', says=[bare.path, 'config', 'another place'])
+    Path(bare.path, 'config').write_text('hi')
+    fails(bare, FAILED, 'snapshots', says=[bare.path, 'config', 'another place'])
+    assert 'already' not in fails(bare, FAILED, 'init', says=[bare.path, 'config', 'another folder'])
 
 
 def test_a_newer_version_is_told_as_that(repo):
