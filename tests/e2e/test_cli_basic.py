@@ -432,3 +432,26 @@ def test_two_dashes_end_the_options_of_every_command(repo, tmp_path):
     assert '--stdin' in repo.cli('backup', 'db', '--', 'pg_dump', 'app', code=2).stderr
     repo.drfs('backup', 'db', '--stdin', 'x', '--', 'echo', '--', '-n')
     assert repo.drfs('cat', 'db/latest/x') == '-- -n\n'
+
+
+def test_verbose_names_what_is_new_and_changed(repo, tmp_path):
+    (tmp_path / 'src').mkdir()
+    (tmp_path / 'src' / 'edited').write_text('before')
+    sources = [f'{tmp_path}/src/', '/etc/passwd']
+    assert repo.cli('backup', 'files', *sources).stderr == ''
+    (tmp_path / 'src' / 'edited').write_text('anew')
+    (tmp_path / 'src' / 'fresh').write_text('fresh')
+    said = repo.cli('backup', '-v', 'files', *sources).stderr
+    assert 'changed edited\n' in said and 'new fresh\n' in said and 'passwd' not in said
+
+
+def test_an_interrupted_backup_says_nothing_of_healthy_files(repo, tmp_path):
+    with open(tmp_path / 'big', 'wb') as f:
+        for _ in range(20):
+            f.write(os.urandom(8 << 20))
+    run = subprocess.Popen([repo.binary, 'backup', '--compression', '19', 'files', str(tmp_path / 'big')], env=repo.env,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 130 and 'big' not in said, said
