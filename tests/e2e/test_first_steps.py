@@ -33,3 +33,15 @@ def test_a_new_folder_in_the_repository_is_no_destination(repo, source, dest):
     repo.drfs('backup', 'files', f'{source}/')
     done = repo.cli('restore', 'files/latest', dest.format(here=repo.folder), code=USAGE, cwd=repo.folder)
     assert 'in the repository' in done.stderr
+
+
+# ---- the configuration ----
+
+@pytest.mark.parametrize('line', ['check = echo bad >&2 ; exit 1', 'alert = a ; b', f'check = {"true && " * 40} true ; false'])
+def test_a_command_that_a_comment_cuts_is_told_by_file_and_line(repo, tmp_path, line):
+    config = tmp_path / 'drfs.conf'
+    config.write_text(f'[dataset db]\nrpo = 1h ; a comment\n{line}\n')
+    said = repo.cli('-c', str(config), 'snapshots').stderr
+    assert f"{config}:3: the command of '{line[:5]}' ends before ' ;'" in said and ':2:' not in said
+    config.write_text('[dataset db]\n; a comment\ncheck = { echo bad; exit 1; } >&2\n')
+    assert 'ends before' not in repo.cli('-c', str(config), 'snapshots').stderr
