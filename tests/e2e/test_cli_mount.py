@@ -2,6 +2,7 @@
 """The command beside a mount: what a mounted path means to it, and the names by which mount(8) and umount(8) call it."""
 import os
 import pty
+import signal
 import subprocess
 import time
 
@@ -145,3 +146,17 @@ def test_a_mount_in_the_background_asks_for_its_passphrase_first(bare, tmp_path,
     code, shown = on_a_terminal(bare, b'secret\n', 'mount', str(mnt))
     assert code == 0 and os.path.ismount(mnt), shown
     bare.drfs('umount', str(mnt))
+
+
+def test_a_mount_in_the_foreground_ends_with_130_by_ctrl_c_and_0_by_sigterm(repo, tmp_path, fuse):
+    mnt = tmp_path / 'mnt'
+    mnt.mkdir()
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 0)):
+        run = subprocess.Popen([repo.binary, 'mount', '-f', str(mnt)], env=repo.env, stderr=subprocess.PIPE, text=True)
+        began = time.monotonic()
+        while not os.path.ismount(mnt) and time.monotonic() - began < 30:
+            time.sleep(0.05)
+        os.listdir(mnt)
+        run.send_signal(number)
+        said = run.communicate(timeout=30)[1]
+        assert run.returncode == code and said == '' and not os.path.ismount(mnt)
