@@ -62,6 +62,8 @@ static void print_check(const struct snapshot_check *c)
 {
 	if (strcmp(c->path, SNAPSHOT_CHECK_ALL) == 0)
 		printf("    %s\n", c->ok ? "the check command found it good" : c->reason);
+	else if (c->kind[0] == '\0')
+		printf("    %s %s\n", c->path, c->reason);
 	else
 		printf("    %s: %s%s%s\n", c->path, c->kind, c->ok ? " is whole" : ": ", c->ok ? "" : c->reason);
 }
@@ -94,13 +96,19 @@ static int list(struct cli *cli, const char *dataset)
 	const struct snapset *set = cli->set;
 	size_t first = 0, count = set->count;
 
-	if (dataset != NULL && !snapset_dataset(set, dataset, &first, &count)) {
+	bool found = dataset == NULL || snapset_dataset(set, dataset, &first, &count);
+
+	if (!found && conf_dataset(cli->conf, dataset)->name != NULL)
+		count = 0;
+	else if (!found) {
 		struct error err = ERROR_INIT;
 		error_set(&err, ERR_NOT_FOUND, "there is no snapshot of a dataset '%s'; 'drfs snapshots' lists all",
 			dataset);
 		return cli_fail(cli, &err);
 	}
-	if (!cli->json && !cli->quiet && count > 0)
+	if (count == 0)
+		log_notice(cli->log, "no snapshots%s%s", dataset == NULL ? "" : " of ", dataset == NULL ? "" : dataset);
+	else if (!cli->json && !cli->quiet)
 		printf("%-40s %10s %10s  %-10s %s\n", "SNAPSHOT (UTC)", "SIZE", "STORED", "STATE", "HOST");
 	for (size_t i = first; i < first + count; i++) {
 		if (cli->json)

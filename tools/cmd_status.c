@@ -44,7 +44,7 @@ static void print_plain(const char *dataset, const struct snapshot *good, const 
 		late           ? "LATE"
 		: good == NULL ? "MISSING"
 			       : "ok");
-	if (newest != NULL && newest != good)
+	if (newest != NULL && (newest != good || newest->state == SNAPSHOT_INCOMPLETE))
 		printf("%-20s %-22s the newest is %s; 'drfs snapshots -v %s' says why\n", "", newest->name,
 			snapshot_state_name(newest->state), dataset);
 }
@@ -69,6 +69,22 @@ static int show_dataset(void *arg, const char *dataset)
 	return 0;
 }
 
+/* One dataset, which has a snapshot or at least a section in the configuration. CLI_OK, or told. */
+static int show_named(struct status *st, const char *dataset)
+{
+	struct error err = ERROR_INIT;
+	const struct snapshot *s;
+	size_t first, count;
+
+	if (!snapset_dataset(st->cli->set, dataset, &first, &count) &&
+		conf_dataset(st->cli->conf, dataset)->name == NULL) {
+		(void)snapset_resolve(st->cli->set, dataset, "latest", &s, &err); /* says which there are */
+		return cli_fail(st->cli, &err);
+	}
+	show_dataset(st, dataset);
+	return CLI_OK;
+}
+
 /* Datasets that the configuration expects and that have no snapshot at all. */
 static void show_missing(struct status *st)
 {
@@ -78,6 +94,17 @@ static void show_missing(struct status *st)
 	for (unsigned i = 0; conf != NULL && i < conf->dataset_count; i++)
 		if (!snapset_dataset(st->cli->set, conf->datasets[i].name, &first, &count))
 			show_dataset(st, conf->datasets[i].name);
+}
+
+/* Silence would pass for "all is well". */
+static void show_none(struct status *st)
+{
+	const struct conf *conf = st->cli->conf;
+
+	if (st->cli->set->count > 0 || st->cli->set->fault_count > 0 || (conf != NULL && conf->dataset_count > 0))
+		return;
+	st->alarm = true;
+	log_error(st->cli->log, "no backups yet; 'drfs help backup' shows how to make one");
 }
 
 static void show_faults(struct status *st)
@@ -138,10 +165,13 @@ int cmd_status(struct cli *cli, int argc, char **argv)
 	if (code != CLI_OK)
 		return code;
 	if (dataset != NULL) {
-		show_dataset(&st, dataset);
+		code = show_named(&st, dataset);
+		if (code != CLI_OK)
+			return code;
 	} else {
 		snapset_datasets(cli->set, show_dataset, &st);
 		show_missing(&st);
+		show_none(&st);
 	}
 	show_faults(&st);
 	show_lost(&st);

@@ -218,6 +218,7 @@ def test_unreadable_files_make_exit_3_and_an_incomplete_snapshot(repo, source):
     assert done.returncode == 3, done.stderr
     assert 'secret' in done.stderr
     assert repo.json('snapshots')[-1]['state'] == 'incomplete'
+    assert 'the newest is incomplete' in repo.drfs('status').splitlines()[1]
     assert 'secret' not in repo.drfs('ls', 'files/latest')
 
 
@@ -455,3 +456,25 @@ def test_an_interrupted_backup_says_nothing_of_healthy_files(repo, tmp_path):
     run.send_signal(signal.SIGINT)
     said = run.communicate(timeout=60)[1]
     assert run.returncode == 130 and 'big' not in said, said
+
+
+def test_an_interrupted_backup_ends_all_that_its_command_started(repo, tmp_path):
+    script = f'sleep 300 & echo $! > {tmp_path}/pid; echo data; wait'
+    run = subprocess.Popen([repo.binary, 'backup', 'db', '--stdin', 'x', '--', 'sh', '-c', script], env=repo.env,
+                           stdout=subprocess.DEVNULL, start_new_session=True)
+    pid = tmp_path / 'pid'
+    began = time.monotonic()
+    while not (pid.exists() and pid.read_text().endswith('\n')) and time.monotonic() - began < 30:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=30) == 130
+    began = time.monotonic()
+    while os.path.exists(f'/proc/{pid.read_text().strip()}') and time.monotonic() - began < 5:
+        time.sleep(0.05)
+    try:
+        state = Path(f'/proc/{pid.read_text().strip()}/stat').read_text().split()[2]
+    except OSError:
+        state = 'gone'
+    if state not in ('Z', 'gone'):
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+    assert state in ('Z', 'gone')

@@ -45,3 +45,37 @@ def test_a_command_that_a_comment_cuts_is_told_by_file_and_line(repo, tmp_path, 
     assert f"{config}:3: the command of '{line[:5]}' ends before ' ;'" in said and ':2:' not in said
     config.write_text('[dataset db]\n; a comment\ncheck = { echo bad; exit 1; } >&2\n')
     assert 'ends before' not in repo.cli('-c', str(config), 'snapshots').stderr
+
+
+# ---- nothing yet, and not all of it ----
+
+def test_status_without_a_backup_is_an_alert(repo, tmp_path):
+    for words in (['status'], ['--json', 'status'], ['-q', 'status']):
+        done = repo.cli(*words, code=FAILED)
+        assert 'no backups yet' in done.stderr and done.stdout == ''
+    config = tmp_path / 'drfs.conf'
+    config.write_text('[dataset db]\nrpo = 1h\n')
+    done = repo.cli('-c', str(config), 'status', 'db', code=FAILED)
+    assert 'no good backup' in done.stdout and done.stderr == ''
+
+
+def test_status_of_a_dataset_that_is_not_there_names_those_that_are(repo, source):
+    assert "no dataset 'nope'" in repo.cli('status', 'nope', code=FAILED).stderr
+    repo.drfs('backup', 'files', f'{source}/')
+    done = repo.cli('status', 'nope', code=FAILED)
+    assert "no dataset 'nope': there are 'files'" in done.stderr and done.stdout == ''
+
+
+def test_snapshots_of_nothing_says_so_beside_its_output(repo, tmp_path):
+    config = tmp_path / 'drfs.conf'
+    config.write_text('[dataset db]\nrpo = 1h\n')
+    for words, what in ((['snapshots'], 'no snapshots\n'), (['--json', 'snapshots'], 'no snapshots\n'),
+                        (['-c', str(config), 'snapshots', 'db'], 'no snapshots of db\n')):
+        done = repo.cli(*words)
+        assert done.stdout == '' and what in done.stderr
+    assert repo.cli('-q', 'snapshots').stderr == ''
+
+
+def test_an_empty_dump_is_shown_without_a_hole_where_its_kind_would_be(repo):
+    repo.drfs('backup', 'db', '--stdin', 'app.sql', input='', code=3)
+    assert '    app.sql is empty\n' in repo.drfs('snapshots', '-v')
