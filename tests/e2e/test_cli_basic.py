@@ -478,3 +478,8 @@ def test_an_interrupted_backup_ends_all_that_its_command_started(repo, tmp_path)
     if state not in ('Z', 'gone'):
         os.kill(int(pid.read_text()), signal.SIGKILL)
     assert state in ('Z', 'gone')
+
+
+def test_a_dump_that_was_cut_off_fails_its_service():
+    unit = (ROOT / 'tools' / 'systemd' / 'drfs-backup@.service').read_text()
+    assert not re.search(r'^SuccessExitStatus=', unit, re.M)
