@@ -374,10 +374,21 @@ static void test_restore__without_room_nothing_is_written(void **state)
 		skip();
 	int status = saved_restore(s->repo, &s->id, "", &options, NULL, &err);
 	bool empty = !saved_exists(s->place, "small") && !saved_exists(s->place, "a");
+	/* Not even the folders that it was to go to. */
+	char dest[SAVED_PATH_MAX];
+	to(dest, s, "there");
+	assert_int_equal(mkdir(dest, 0700), 0);
+	to(dest, s, "there/not/yet");
+	const struct restore_options deeper = {.dest = dest};
+	int again = saved_restore(s->repo, &s->id, "", &deeper, NULL, NULL);
+	bool kept = saved_exists(s->place, "there"), made = saved_exists(s->place, "there/not");
 	umount(s->place);
 	assert_int_equal(status, ERR_NO_SPACE);
 	assert_non_null(strstr(error_text(&err), "are missing"));
 	assert_true(empty);
+	assert_int_equal(again, ERR_NO_SPACE);
+	assert_true(kept);
+	assert_false(made);
 }
 
 /* Takes all the room that is left as soon as the first file is there. */
