@@ -54,6 +54,7 @@ int writer_status(struct writer *w, struct error *err);
 
 struct writer_stats {
 	uint64_t chunks, new_chunks, new_bytes, stored_bytes, packs;
+	uint64_t known_bytes; /* of chunks that were there already */
 };
 void writer_get_stats(struct writer *w, struct writer_stats *ret);
 /* The sealed root node and its pack key, if the sink stored it in this session and it is under 64 KiB: for the

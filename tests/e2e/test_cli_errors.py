@@ -260,7 +260,8 @@ def test_a_full_repository_disk_makes_no_snapshot_and_the_next_run_works(bare, s
     where = str(small_disk / 'repo')
     bare.drfs('-r', where, 'init')
     text = fails(bare, FAILED, '-r', where, 'backup', 'files', str(big))
-    assert 'space' in text.lower()
+    for word in ('space', f"'{where}'", 'missing', 'make room', 'run the backup again'):
+        assert word in text.lower(), text
     assert bare.json('-r', where, 'snapshots') == []
     subprocess.run(['mount', '-o', 'remount,size=64m', small_disk], check=True)
     bare.drfs('-r', where, 'backup', 'files', str(big))
