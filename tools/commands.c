@@ -29,7 +29,7 @@ static const char help_backup[] =
 	"that is run and its exit status believed: when it fails, what came is kept as '.partial' and\n"
 	"'latest' stays where it was. Dumps, RDB, gzip and zstd files are checked to be whole,\n"
 	"and a 'check = COMMAND' of the dataset in drfs.conf judges further.\n"
-	"  -e, --exclude PATTERN     leave out, as in .gitignore; may be repeated\n"
+	"  -e, --exclude PATTERN     leave out, as in .gitignore, or by an absolute path; may be repeated\n"
 	"      --exclude-from FILE   patterns, one a line\n"
 	"  -x, --one-file-system     stay on the file systems of the paths\n"
 	"      --compression LEVEL   zstd 1 to 19, or off (default 3)\n"

@@ -483,3 +483,11 @@ def test_an_interrupted_backup_ends_all_that_its_command_started(repo, tmp_path)
 def test_a_dump_that_was_cut_off_fails_its_service():
     unit = (ROOT / 'tools' / 'systemd' / 'drfs-backup@.service').read_text()
     assert not re.search(r'^SuccessExitStatus=', unit, re.M)
+
+
+def test_an_exclude_pattern_may_be_an_absolute_path(repo, source):
+    for words in ([f'{source}/'], [str(source)], ['.'], ['src'], ['./src/'], [str(source), '/etc/hostname']):
+        cwd = source if words == ['.'] else source.parent
+        repo.drfs('backup', 'files', *words, '--exclude', f'{source}/sub/deeper', '-e', f'{source}/*.txt', cwd=cwd)
+        names = [os.path.basename(e['path']) for e in repo.json('ls', '-R', 'files/latest') if 'path' in e]
+        assert 'b.txt' in names and 'deeper' not in names and 'c.bin' not in names and 'a.txt' not in names, words
