@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: MIT
 """What meets who follows the README for the first time: what is said, and what is not refused without need."""
 
+import json
 import os
+import signal
 from pathlib import Path
 
 import pytest
@@ -79,3 +81,42 @@ def test_snapshots_of_nothing_says_so_beside_its_output(repo, tmp_path):
 def test_an_empty_dump_is_shown_without_a_hole_where_its_kind_would_be(repo):
     repo.drfs('backup', 'db', '--stdin', 'app.sql', input='', code=3)
     assert '    app.sql is empty\n' in repo.drfs('snapshots', '-v')
+
+
+# ---- restore: what ----
+
+def test_a_restore_point_is_restored_dataset_by_dataset(repo, source, tmp_path):
+    repo.drfs('backup', 'files', f'{source}/')
+    repo.drfs('backup', 'db', '--stdin', 'app.txt', input='x')
+    with repo.mount() as mnt:
+        point = f'{mnt}/at/2999-01-01'
+        for word in (point, point + '/'):
+            done = repo.cli('restore', word, str(tmp_path / 'x'), code=USAGE)
+            assert f"restore point, which comes back dataset by dataset: name '{point}/db', '{point}/files'" in done.stderr
+        repo.drfs('restore', f'{point}/files', str(tmp_path / 'x'))
+        assert (tmp_path / 'x' / 'a.txt').exists()
+        for word in (f'{mnt}/at', f'{mnt}/.drfs', f'{mnt}/.drfs/status.json'):
+            assert 'in no snapshot' in repo.cli('restore', word, str(tmp_path / 'y'), code=USAGE).stderr
+
+
+def test_a_path_into_a_dead_mount_says_to_mount_it_again(repo, source, tmp_path, fuse):
+    repo.drfs('backup', 'files', f'{source}/')
+    mnt = Path(repo.folder, 'mnt')
+    mnt.mkdir()
+    repo.drfs('mount', str(mnt))
+    try:
+        os.kill(json.loads((mnt / '.drfs' / 'status.json').read_text())['pid'], signal.SIGKILL)
+        for word in ('mnt/files/latest', './mnt/files', f'{mnt}/files/latest/a.txt', 'mnt', f'{mnt}/'):
+            where = str(mnt) if word.startswith('/') else './mnt' if word.startswith('.') else 'mnt'
+            said = repo.cli('restore', word, str(tmp_path / 'r'), code=FAILED, cwd=repo.folder).stderr
+            assert f"the mount at '{where}' has lost its process: mount it again, by 'drfs mount {where}'" in said
+        repo.drfs('restore', 'files/latest', str(tmp_path / 'r'), cwd=repo.folder)
+    finally:
+        repo.run('umount', str(mnt))
+
+
+def test_latest_with_an_ending_is_answered_with_the_words_for_it(repo, tmp_path):
+    repo.drfs('backup', 'db', '--stdin', 'app.sql', '--', 'printf', '%s', '-- a script\n')
+    said = repo.cli('restore', 'db/latest.sql', str(tmp_path / 'x'), code=FAILED).stderr
+    assert "'db/latest/FILE'" in said and "'drfs ls db/latest'" in said
+    assert "no snapshot 'latest2'" in repo.cli('cat', 'db/latest2', code=FAILED).stderr
