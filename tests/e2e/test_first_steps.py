@@ -120,3 +120,17 @@ def test_latest_with_an_ending_is_answered_with_the_words_for_it(repo, tmp_path)
     said = repo.cli('restore', 'db/latest.sql', str(tmp_path / 'x'), code=FAILED).stderr
     assert "'db/latest/FILE'" in said and "'drfs ls db/latest'" in said
     assert "no snapshot 'latest2'" in repo.cli('cat', 'db/latest2', code=FAILED).stderr
+
+
+# ---- the key ----
+
+def test_a_key_file_that_hides_a_passphrase_is_told(repo, tmp_path):
+    secret = {'DRFS_KEY_FILE': None, 'DRFS_PASSWORD': 'right'}
+    other = {'DRFS_REPO': str(tmp_path / 'by-passphrase')}
+    repo.drfs('init', env=other | secret)
+    hidden = 'DRFS_KEY_FILE is set, so DRFS_PASSWORD is not looked at'
+    assert hidden in repo.cli('snapshots', env=other | {'DRFS_PASSWORD': 'right'}, code=12).stderr
+    missing = {'DRFS_KEY_FILE': str(tmp_path / 'none'), 'DRFS_PASSWORD': 'right'}
+    assert hidden in repo.cli('snapshots', env=other | missing, code=FAILED).stderr
+    assert 'DRFS_KEY_FILE' not in repo.cli('snapshots', env=other | secret | {'DRFS_PASSWORD': 'wrong'}, code=12).stderr
+    assert 'is set' not in repo.cli('snapshots', env=other, code=12).stderr
