@@ -491,3 +491,14 @@ def test_an_exclude_pattern_may_be_an_absolute_path(repo, source):
         repo.drfs('backup', 'files', *words, '--exclude', f'{source}/sub/deeper', '-e', f'{source}/*.txt', cwd=cwd)
         names = [os.path.basename(e['path']) for e in repo.json('ls', '-R', 'files/latest') if 'path' in e]
         assert 'b.txt' in names and 'deeper' not in names and 'c.bin' not in names and 'a.txt' not in names, words
+
+
+def test_what_others_wrote_does_not_steer_the_terminal(repo, source):
+    odd = 'red\x1b[31m\u202e'
+    repo.drfs('backup', 'files', f'{source}/', '--description', odd, '--tag', odd)
+    repo.drfs('key', 'add', '--label', odd, '--new-key-file', repo.folder + '/second')
+    for words in (['snapshots'], ['key', 'list']):
+        assert odd in repo.drfs(*words)
+        shown = subprocess.run(['script', '-qec', f'{repo.binary} {" ".join(words)}', '/dev/null'], env=repo.env, text=True,
+                               capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True).stdout
+        assert 'red\\x1b[31m' in shown and '\x1b[31m' not in shown and '\u202e' not in shown
