@@ -107,25 +107,34 @@ static void show_none(struct status *st)
 	log_error(st->cli->log, "no backups yet; 'drfs help backup' shows how to make one");
 }
 
-static void show_faults(struct status *st)
+static void show_fault(void *arg, const struct id *which, const char *reason)
+{
+	struct status *st = arg;
+	char id[ID_HEX_MAX];
+
+	id_hex(which, id);
+	st->alarm = true;
+	if (st->cli->json) {
+		json_t *o = json_object();
+		json_object_set_new(o, "fault", json_string(id));
+		json_object_set_new(o, "reason", jsonout_text(reason, strlen(reason)));
+		jsonout_line(stdout, o);
+	} else {
+		log_error(st->cli->log, "snapshots/%s does not open: %s; 'drfs check' looks closer", id, reason);
+	}
+}
+
+/* Those that loading met, and those that a summary or the cache hid from it. */
+static int show_faults(struct status *st, const char *dataset)
 {
 	const struct snapset *set = st->cli->set;
+	struct error err = ERROR_INIT;
 
-	for (size_t i = 0; i < set->fault_count; i++) {
-		char id[ID_HEX_MAX];
-		id_hex(&set->faults[i].id, id);
-		st->alarm = true;
-		if (st->cli->json) {
-			json_t *o = json_object();
-			json_object_set_new(o, "fault", json_string(id));
-			json_object_set_new(
-				o, "reason", jsonout_text(set->faults[i].reason, strlen(set->faults[i].reason)));
-			jsonout_line(stdout, o);
-		} else {
-			log_error(st->cli->log, "snapshots/%s does not open: %s; 'drfs check' looks closer", id,
-				set->faults[i].reason);
-		}
-	}
+	for (size_t i = 0; i < set->fault_count; i++)
+		show_fault(st, &set->faults[i].id, set->faults[i].reason);
+	if (snapset_prove(st->cli->repo, set, dataset, show_fault, st, &err) != 0)
+		return cli_fail(st->cli, &err);
+	return CLI_OK;
 }
 
 /* Told on opening; here for programs, and for the exit code. */
@@ -173,7 +182,9 @@ int cmd_status(struct cli *cli, int argc, char **argv)
 		show_missing(&st);
 		show_none(&st);
 	}
-	show_faults(&st);
+	code = show_faults(&st, dataset);
+	if (code != CLI_OK)
+		return code;
 	show_lost(&st);
 	return st.alarm ? CLI_FAILED : CLI_OK;
 }
