@@ -91,7 +91,7 @@ static const char help_find[] =
 	"usage: drfs find SRC [--name GLOB] [--type f|d|l] [--size +N|-N] [--newer TIME] [-l]\n"
 	"\n"
 	"Lists all beneath SRC that fits. Without a mount: one pass over the tree of the snapshot.\n"
-	"find's own spellings, -name and so on, work too.\n"
+	"find's own spellings of these, -name and so on, work too; the rest of find does not.\n"
 	"  --name GLOB    the name, as '*.pdf'\n"
 	"  --type T       f: files, d: folders, l: symlinks\n"
 	"  --size +10M    larger than; -10M: smaller than\n"

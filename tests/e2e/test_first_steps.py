@@ -134,3 +134,34 @@ def test_a_key_file_that_hides_a_passphrase_is_told(repo, tmp_path):
     assert hidden in repo.cli('snapshots', env=other | missing, code=FAILED).stderr
     assert 'DRFS_KEY_FILE' not in repo.cli('snapshots', env=other | secret | {'DRFS_PASSWORD': 'wrong'}, code=12).stderr
     assert 'is set' not in repo.cli('snapshots', env=other, code=12).stderr
+
+
+# ---- looking ----
+
+def test_words_of_find_that_are_not_here_are_told_with_those_that_are(repo, source):
+    repo.drfs('backup', 'files', f'{source}/')
+    for words in (['-mtime', '-1'], ['-iname', 'A*'], ['--iname', 'A*'], ['-ctime', '1'], ['-regex', '.*'], ['-print']):
+        said = repo.cli('find', 'files/latest', *words, code=USAGE).stderr
+        assert f"'{words[0]}' of find is not here; there are --name, --type, --size, --newer and -l" in said
+    assert repo.drfs('find', 'files/latest', '-name', 'a.txt', '-type', 'f', '-size', '-1k') == 'a.txt\n'
+    assert repo.drfs('find', 'files/latest', '-lq', '--name', 'a.txt').endswith(' a.txt\n')
+
+
+def test_a_size_to_find_needs_its_sign(repo, source):
+    repo.drfs('backup', 'files', f'{source}/')
+    for option in ('-size', '--size'):
+        said = repo.cli('find', 'files/latest', option, '1M', code=USAGE).stderr
+        assert "+1M for larger or -1M for smaller" in said
+        repo.cli('find', 'files/latest', option, '++1M', code=USAGE)
+    assert repo.drfs('find', 'files/latest', '-size', '+1M') == 'sparse\n'
+
+
+def test_what_would_be_deleted_is_shown_with_its_size(repo, source, tmp_path):
+    repo.drfs('backup', 'files', f'{source}/')
+    dest = tmp_path / 'back'
+    repo.drfs('restore', 'files/latest', str(dest))
+    (dest / 'new').write_text('x')
+    (dest / 'folder').mkdir()
+    planned = {e['path'].rsplit('/')[-1]: e['size'] for e in repo.json('restore', '-n', '--delete', 'files/latest', str(dest))
+               if e.get('event') == 'delete'}
+    assert planned == {'new': 1, 'folder': 0}
