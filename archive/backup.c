@@ -226,6 +226,8 @@ static int run_once(struct backup *b, const struct snapset *set, struct snapshot
 	/* While the packs that are being written still take what there is; it may be another disk that is full. */
 	bool full = r == ERR_NO_SPACE && err != NULL && repository_room(b, &room) && room < FULL_BYTES;
 	uint64_t left = full ? left_to_store(b) : 0;
+	if (r < 0 && r != ERR_VOID && b->writer != NULL)
+		writer_salvage(b->writer);
 	close_parts(b);
 	if (full)
 		tell_full(b, left, err);
