@@ -3,6 +3,7 @@
 
 import json
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -165,3 +166,25 @@ def test_what_would_be_deleted_is_shown_with_its_size(repo, source, tmp_path):
     planned = {e['path'].rsplit('/')[-1]: e['size'] for e in repo.json('restore', '-n', '--delete', 'files/latest', str(dest))
                if e.get('event') == 'delete'}
     assert planned == {'new': 1, 'folder': 0}
+
+
+# ---- what is written about it ----
+
+TOP = Path(__file__).resolve().parents[2]
+
+
+def test_every_source_file_has_its_place_in_the_readme():
+    lists = {}
+    for line in (TOP / 'README.md').read_text().split('### Files')[1].split('```')[1].splitlines():
+        folder = re.match(r'(\w+)/', line)
+        name = folder[1] if folder else name if lists else ''
+        lists[name] = lists.get(name, set()) | set(re.findall(r'\w+', line))
+
+    def has_place(words, stem):
+        cuts = [m.start() for m in re.finditer('_', stem)]
+        return stem in words or any(stem[:i] in words and stem[i:] in words for i in cuts) or \
+            (stem.startswith('cmd_') and stem[4:] in words)
+
+    for folder in ('base', 'backends', 'catalog', 'archive', 'fs', 'tools'):
+        missing = {f.stem for f in (TOP / folder).glob('*.[ch]') if not has_place(lists[folder], f.stem)}
+        assert not missing, f'{folder}: {missing}'
