@@ -447,9 +447,7 @@ def test_verbose_names_what_is_new_and_changed(repo, tmp_path):
 
 
 def test_an_interrupted_backup_says_nothing_of_healthy_files(repo, tmp_path):
-    with open(tmp_path / 'big', 'wb') as f:
-        for _ in range(20):
-            f.write(os.urandom(8 << 20))
+    (tmp_path / 'big').write_text(os.urandom(16 << 20).hex())  # slow to compress: it will not be done before it is told
     run = subprocess.Popen([repo.binary, 'backup', '--compression', '19', 'files', str(tmp_path / 'big')], env=repo.env,
                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     time.sleep(0.5)
