@@ -156,15 +156,19 @@ static char *long_value(const char *line)
 	return trimmed(start, end);
 }
 
-/* A command that is cut at ' ;' is another command, and may well say yes to everything. */
+/*
+ * A command that is cut at ' ;' is another command, and may well say yes to everything. Further off stands what is
+ * meant as a comment.
+ */
 static void warn_cut(struct reader *r, const struct conf_key *key)
 {
 	const char *end;
-	value_range(r->line, &end);
-	if (key->is_command && *end == ';')
+	const char *start = value_range(r->line, &end);
+	bool is_apart = end - start >= 2 && is_space(end[-2]);
+	if (key->is_command && *end == ';' && !is_apart)
 		log_warn(r->log,
 			"%s:%d: the command of '%s' ends before ' ;', which begins a comment: write ';' without a "
-			"space before it, or give the comment a line of its own",
+			"space before it, or put two spaces before the comment",
 			r->path, r->number, key->name);
 }
 

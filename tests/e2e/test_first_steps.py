@@ -46,7 +46,7 @@ def test_a_command_that_a_comment_cuts_is_told_by_file_and_line(repo, tmp_path, 
     config.write_text(f'[dataset db]\nrpo = 1h ; a comment\n{line}\n')
     said = repo.cli('-c', str(config), 'snapshots').stderr
     assert f"{config}:3: the command of '{line[:5]}' ends before ' ;'" in said and ':2:' not in said
-    config.write_text('[dataset db]\n; a comment\ncheck = { echo bad; exit 1; } >&2\n')
+    config.write_text('[dataset db]\n; a comment\ncheck = { echo bad; exit 1; } >&2  ; a comment too\n')
     assert 'ends before' not in repo.cli('-c', str(config), 'snapshots').stderr
 
 
