@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "archive/feed_impl.h"
 #include "base/fileio.h"
 
-enum { PARENT_CACHE = 24 << 20, TRIES = 3 };
+enum { PARENT_CACHE = 24 << 20, TRIES = 3, FULL_BYTES = 16 << 20 };
 
 /* Every item may keep its folder open. */
 static void raise_file_limit(void)
@@ -157,11 +159,58 @@ static void judge_command(struct backup *b, int status)
 		backup_note(b, "the command '%s' was ended by signal %d", name, WTERMSIG(status));
 }
 
+/* The room in the repository's folder; false: it is in none of this host's. */
+static bool repository_room(const struct backup *b, uint64_t *ret)
+{
+	const char *local = b->repo->store->local_path;
+	struct statvfs fs;
+
+	if (local == NULL || statvfs(local, &fs) != 0 ||
+		__builtin_mul_overflow((uint64_t)fs.f_bavail, (uint64_t)fs.f_frsize, ret))
+		return false;
+	return true;
+}
+
+/* At most so much is still to be stored of what was found; compression may make it less. */
+static uint64_t left_to_store(struct backup *b)
+{
+	struct writer_stats stats = {0};
+	uint64_t found = atomic_load(&b->found);
+
+	if (b->writer != NULL)
+		writer_get_stats(b->writer, &stats);
+	return found > stats.known_bytes + stats.stored_bytes ? found - stats.known_bytes - stats.stored_bytes : 0;
+}
+
+/* Says of a repository without room what that means, in place of the write that happened to fail. */
+static void tell_full(struct backup *b, uint64_t left, struct error *err)
+{
+	char have[PROGRESS_TEXT_MAX], want[PROGRESS_TEXT_MAX], missing[PROGRESS_TEXT_MAX],
+		room[3 * PROGRESS_TEXT_MAX + 128] = "";
+	const char *advice = "make room there, or give it a larger disk, and run the backup again: what is stored "
+			     "already is not stored twice";
+	uint64_t free_bytes = 0;
+
+	if (repository_room(b, &free_bytes) && left > free_bytes) {
+		progress_human_bytes(free_bytes, have);
+		progress_human_bytes(left, want);
+		progress_human_bytes(left - free_bytes, missing);
+		snprintf(room, sizeof(room),
+			": it has room for %s, up to %s of what was found so far are still to be "
+			"stored, %s are missing",
+			have, want, missing);
+	}
+	error_clear(err);
+	error_set(err, ERR_NO_SPACE, "no space left in the repository '%s'%s; no snapshot was made; %s",
+		b->repo->store->local_path, room, advice);
+}
+
 /* From the first entry to the signed statement, all but its commit. */
 static int run_once(struct backup *b, const struct snapset *set, struct snapshot **ret_snapshot, struct error *err)
 {
 	struct backup_options own = *b->options;
 	struct command *command = NULL;
+	uint64_t room = 0;
 	int r = queue_init(b, err);
 
 	b->started = clock_now();
@@ -177,7 +226,14 @@ static int run_once(struct backup *b, const struct snapset *set, struct snapshot
 		judge_command(b, command_end(command, r < 0));
 	if (r == 0 && b->writer != NULL)
 		r = make_snapshot(b, ret_snapshot, err);
+	/* While the packs that are being written still take what there is; it may be another disk that is full. */
+	bool full = r == ERR_NO_SPACE && err != NULL && repository_room(b, &room) && room < FULL_BYTES;
+	uint64_t left = full ? left_to_store(b) : 0;
+	if (r < 0 && r != ERR_VOID && b->writer != NULL)
+		writer_salvage(b->writer);
 	close_parts(b);
+	if (full)
+		tell_full(b, left, err);
 	return r;
 }
 

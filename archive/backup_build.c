@@ -51,6 +51,16 @@ static void count(struct backup *b, const struct item *item)
 	}
 }
 
+/* For who asked for more: each file that is new or changed, by its path in the snapshot. */
+static void tell_item(const struct backup *b, const struct item *item)
+{
+	if ((!item->is_new && !item->is_changed) || log_get_level(b->repo->log) < LOG_LEVEL_INFO)
+		return;
+	char *path = judge_path(item->key.data, item->key.len);
+	log_info(b->repo->log, "%s %s", item->is_new ? "new" : "changed", path == NULL ? "?" : path);
+	free(path);
+}
+
 static int build_item(struct backup *b, struct item *item, struct error *err)
 {
 	if (item->told != NULL && item->told->is_range)
@@ -63,6 +73,7 @@ static int build_item(struct backup *b, struct item *item, struct error *err)
 		return r;
 	item_seal(item);
 	count(b, item);
+	tell_item(b, item);
 	if (b->builder == NULL)
 		return 0;
 	r = tree_builder_add(b->builder, &item->entry, err);

@@ -13,12 +13,28 @@
 struct command {
 	pid_t pid;
 	int fd;
+	bool has_group; /* its own, so that all it started can be stopped */
 };
 
+/*
+ * At a terminal the command stays in the foreground, or it could not ask for its password there; Ctrl-C reaches all of
+ * it by itself.
+ */
+static bool in_foreground(void)
+{
+	int tty = open("/dev/tty", O_RDWR | O_NOCTTY | O_CLOEXEC);
+	bool is = tty >= 0 && tcgetpgrp(tty) == getpgrp();
+
+	if (tty >= 0)
+		close(tty);
+	return is;
+}
+
 /* Signals as a program expects to find them: the run's own handling is not inherited. */
-static int set_signals(posix_spawnattr_t *attr)
+static int set_attributes(posix_spawnattr_t *attr, bool own_group)
 {
 	sigset_t none, all;
+	int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
 
 	sigemptyset(&none);
 	sigfillset(&all);
@@ -26,7 +42,8 @@ static int set_signals(posix_spawnattr_t *attr)
 	sigdelset(&all, SIGSTOP);
 	posix_spawnattr_setsigmask(attr, &none);
 	posix_spawnattr_setsigdefault(attr, &all);
-	return posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+	posix_spawnattr_setpgroup(attr, 0);
+	return posix_spawnattr_setflags(attr, (short)(own_group ? flags | POSIX_SPAWN_SETPGROUP : flags));
 }
 
 int command_start(char *const *argv, struct command **ret_command, int *ret_fd, struct error *err)
@@ -47,7 +64,8 @@ int command_start(char *const *argv, struct command **ret_command, int *ret_fd, 
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_adddup2(&actions, pipes[1], STDOUT_FILENO);
 	posix_spawnattr_init(&attr);
-	set_signals(&attr);
+	c->has_group = !in_foreground();
+	set_attributes(&attr, c->has_group);
 	int e = posix_spawnp(&c->pid, argv[0], &actions, &attr, argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);
@@ -68,7 +86,7 @@ int command_end(struct command *c, bool kill_it)
 
 	close(c->fd);
 	if (kill_it)
-		kill(c->pid, SIGTERM);
+		kill(c->has_group ? -c->pid : c->pid, SIGTERM);
 	while (waitpid(c->pid, &status, 0) < 0 && errno == EINTR)
 		;
 	free(c);

@@ -182,6 +182,7 @@ struct backup {
 	struct item *head, *tail, *to_bundle, *to_read;
 	size_t item_count, weight, charged;
 	atomic_uint folders;
+	atomic_uint_fast64_t found; /* bytes of the files that are to be read, as far as the walk came */
 	bool walk_done, walker_waits;
 	int status;
 	struct error failure;

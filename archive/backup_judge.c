@@ -115,7 +115,7 @@ void judge_verdict(struct backup *b, const char *path, bool top, enum complete_v
 	if (top)
 		add_check(b, path, kind, verdict == COMPLETE_OK, reason);
 	else if (verdict == COMPLETE_BAD)
-		backup_note(b, "%s: %s: %s", path, kind, reason);
+		backup_note(b, "%s%s%s%s%s", path, kind[0] ? ": " : " ", kind, kind[0] ? ": " : "", reason);
 }
 
 int judge_begin(struct backup *b, const struct item *item, struct complete **ret_judge, struct error *err)

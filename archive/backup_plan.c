@@ -118,6 +118,7 @@ static int plan_file(struct walk *w, struct item *item, const struct entry *prio
 	item->work = small ? WORK_SMALL : WORK_LARGE;
 	item->charged = small ? (size_t)st->st_size : 0;
 	item->read = false;
+	atomic_fetch_add_explicit(&b->found, (uint64_t)st->st_size, memory_order_relaxed);
 	item->folder = folder_ref(folder);
 	item->name = strdup(name);
 	return item->name == NULL ? error_no_memory(err, "an entry") : item_keep_prior(item, prior, err);

@@ -237,7 +237,8 @@ static void read_item(struct backup *b, struct item *item)
 	if (r < 0 && (writer_status(b->writer, &why) < 0 || r == ERR_NO_MEMORY || only))
 		backup_fail(b, why.code < 0 ? why.code : r, why.code < 0 ? &why : &err);
 	else if (r < 0) {
-		walk_warn(b, path, "%s", error_text(&err));
+		if (!backup_stopped(b)) /* else nothing ails the file */
+			walk_warn(b, path, "%s", error_text(&err));
 		item->skip = true;
 	}
 	if (r == 0)

@@ -157,6 +157,7 @@ void *walk_main(void *backup)
 		backup_fail(b, r, &err);
 	tree_cursor_free(w.cursor);
 	free(w.path.text);
+	free(w.path.folder);
 	free(w.skips);
 	queue_end(b);
 	return NULL;

@@ -9,6 +9,7 @@
 #include "archive/backup_impl.h"
 #include "archive/dirlist.h"
 #include "archive/walk.h"
+#include "base/fileio.h"
 #include "base/hex.h"
 
 void walk_warn(struct backup *b, const char *path, const char *fmt, ...)
@@ -63,7 +64,9 @@ int walk_path_set(struct walk_path *p, const char *text, struct error *err)
 	walk_path_push(p, text);
 	if (p->len != strlen(text) || p->text == NULL)
 		return error_no_memory(err, "a path");
-	p->root = p->len;
+	p->root = p->given = p->len;
+	free(p->folder);
+	p->folder = text[0] == '/' ? NULL : realpath(text, NULL);
 	return 0;
 }
 
@@ -72,6 +75,24 @@ const char *walk_path_relative(const struct walk_path *p)
 	const char *rest = p->text + (p->root <= p->len ? p->root : p->len);
 
 	return *rest == '/' ? rest + 1 : rest;
+}
+
+/* Is what the walk stands on to be left out? Without memory the absolute path is not looked at. */
+static bool excluded(const struct walk *w, bool is_dir)
+{
+	const struct walk_path *p = &w->path;
+	const struct exclude *e = w->b->exclude;
+	char *joined = NULL;
+
+	if (p->folder != NULL && exclude_has_rooted(e))
+		joined = fileio_format("%s/%s", p->folder, p->text + p->given + strspn(p->text + p->given, "/"));
+	bool out = exclude_match(e, walk_path_relative(p),
+		joined != NULL      ? joined
+		: p->folder == NULL ? p->text
+				    : NULL,
+		is_dir);
+	free(joined);
+	return out;
 }
 
 static bool skipped_place(const struct walk *w, const struct stat *st)
@@ -109,7 +130,7 @@ void walk_unseen(struct walk *w, const struct dirlist_entry *d)
 {
 	size_t mark = walk_path_push(&w->path, d->name);
 
-	if (!exclude_match(w->b->exclude, walk_path_relative(&w->path), S_ISDIR(d->st.st_mode)))
+	if (!excluded(w, S_ISDIR(d->st.st_mode)))
 		tell_unseen(w, d->stat_errno);
 	walk_path_pop(&w->path, mark);
 }
@@ -122,7 +143,7 @@ static int visit(struct walk *w, struct folder *folder, const struct buf *prefix
 	int r = 0;
 
 	*ret_enter = false;
-	if (exclude_match(w->b->exclude, walk_path_relative(&w->path), S_ISDIR(d->st.st_mode)))
+	if (excluded(w, S_ISDIR(d->st.st_mode)))
 		goto out;
 	if (d->stat_errno != 0) {
 		tell_unseen(w, d->stat_errno);
@@ -232,7 +253,7 @@ static int next_child(struct walk *w, struct level *l, struct level **ret_child,
 		if (d->stat_errno != 0 || !S_ISDIR(d->st.st_mode))
 			continue;
 		size_t mark = walk_path_push(&w->path, d->name);
-		if (!exclude_match(w->b->exclude, walk_path_relative(&w->path), true) && enter(w, &d->st, l->dev))
+		if (!excluded(w, true) && enter(w, &d->st, l->dev))
 			r = level_open(w, l->folder->fd, d->name, &l->prefix, l->dev, ret_child, err);
 		if (r < 0)
 			return r;

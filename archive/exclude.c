@@ -6,7 +6,7 @@
 
 struct pattern {
 	char *text;
-	bool negated, dirs_only, anchored;
+	bool negated, dirs_only, anchored, rooted;
 };
 
 struct exclude {
@@ -31,7 +31,8 @@ int exclude_new(char *const *patterns, size_t count, struct exclude **ret_exclud
 		p->dirs_only = len > 1 && text[len - 1] == '/';
 		len -= p->dirs_only ? 1 : 0;
 		p->anchored = memchr(text, '/', len) != NULL;
-		if (text[0] == '/') {
+		p->rooted = text[0] == '/';
+		if (p->rooted) {
 			text++;
 			len--;
 		}
@@ -125,7 +126,15 @@ static bool glob(const char *p, const char *s, unsigned depth)
 	return *s == '\0';
 }
 
-bool exclude_match(const struct exclude *e, const char *path, bool is_dir)
+bool exclude_has_rooted(const struct exclude *e)
+{
+	for (size_t i = 0; e != NULL && i < e->count; i++)
+		if (e->list[i].rooted)
+			return true;
+	return false;
+}
+
+bool exclude_match(const struct exclude *e, const char *path, const char *absolute, bool is_dir)
 {
 	bool out = false;
 
@@ -133,11 +142,12 @@ bool exclude_match(const struct exclude *e, const char *path, bool is_dir)
 		return false;
 	const char *slash = strrchr(path, '/');
 	const char *name = slash == NULL ? path : slash + 1;
+	const char *whole = absolute == NULL ? path : absolute + strspn(absolute, "/");
 	for (size_t i = 0; i < e->count; i++) {
 		const struct pattern *p = &e->list[i];
 		if (p->dirs_only && !is_dir)
 			continue;
-		if (glob(p->text, p->anchored ? path : name, 0))
+		if (glob(p->text, p->anchored ? path : name, 0) || (p->rooted && glob(p->text, whole, 0)))
 			out = !p->negated;
 	}
 	return out;

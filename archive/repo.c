@@ -49,6 +49,12 @@ static int opening_read(struct opening *o, struct error *err)
 	if (o->config_status == ERR_NOT_FOUND)
 		return error_set(
 			err, ERR_NO_REPO, "there is no repository in '%s': no 'config' is there", o->repo->store->url);
+	if (o->config_status == ERR_CORRUPT)
+		return error_set(err, ERR_CORRUPT,
+			"'%s' holds no repository of drfs, or a damaged one: %s; name another place, or bring its "
+			"'config' "
+			"back from a copy",
+			o->repo->store->url, error_text(&o->config_err));
 	if (o->config_status != 0)
 		return error_set(err, (enum error_code)o->config_status, "%s", error_text(&o->config_err));
 	if (o->keys_status != 0)

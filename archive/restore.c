@@ -43,20 +43,38 @@ static int find_source(struct restore *r, const char *path, struct error *err)
 
 /* ---- where to ---- */
 
+/* Appends what does not exist yet to a canonical path, as making its folders would understand it. Frees `real`. */
+static char *with_missing(char *real, const char *rest)
+{
+	while (real && *(rest += strspn(rest, "/")) != '\0') {
+		size_t len = strcspn(rest, "/");
+		char *slash = strrchr(real, '/');
+		if (len == 2 && strncmp(rest, "..", 2) == 0) {
+			slash[slash == real] = '\0';
+		} else if (len != 1 || rest[0] != '.') {
+			char *longer = fileio_format("%s/%.*s", real[1] ? real : "", (int)len, rest);
+			free(real);
+			real = longer;
+		}
+		rest += len;
+	}
+	return real;
+}
+
 /* The canonical form of a path whose end need not exist yet. NULL without memory. */
 static char *canonical(const char *path)
 {
+	size_t len = strlen(path);
 	char *copy = strdup(path), *real = NULL;
-	while (copy && !(real = realpath(*copy ? copy : "/", NULL))) {
-		char *slash = strrchr(copy, '/');
-		if (!slash) {
-			free(copy);
-			return realpath(".", NULL);
-		}
-		*slash = '\0';
+	while (copy && !(real = realpath(len > 0 ? copy : *path == '/' ? "/" : ".", NULL)) && len > 0) {
+		while (len > 0 && copy[len - 1] == '/')
+			len--;
+		while (len > 0 && copy[len - 1] != '/')
+			len--;
+		copy[len] = '\0';
 	}
 	free(copy);
-	return real;
+	return with_missing(real, path + len);
 }
 
 static bool is_within(const char *path, const char *folder)
@@ -122,6 +140,37 @@ static int make_dest(struct restore *r, struct error *err)
 	return 0;
 }
 
+/* Remembers which of DEST's folders are to be made. */
+static void note_new(struct restore *r)
+{
+	struct stat st;
+	char *path = strdup(r->dest);
+	size_t len = path ? strlen(path) : 0;
+	while (len > 0 && stat(path, &st) != 0) {
+		while (len > 0 && path[len - 1] != '/')
+			len--;
+		while (len > 0 && path[len - 1] == '/')
+			len--;
+		path[len] = '\0';
+	}
+	r->dest_new = path != NULL;
+	r->dest_kept = len;
+	free(path);
+}
+
+/* Of a run that failed before anything was written nothing stays, not even an empty folder. */
+static void undo_dest(struct restore *r)
+{
+	if (!r->dest_new)
+		return;
+	for (size_t len = strlen(r->dest); len > r->dest_kept && rmdir(r->dest) == 0; r->dest[len] = '\0') {
+		while (len > 0 && r->dest[len - 1] != '/')
+			len--;
+		while (len > 0 && r->dest[len - 1] == '/')
+			len--;
+	}
+}
+
 /* Opens r->dest, a folder, which may itself be named by a link: its user did so. */
 static int open_dest(struct restore *r, bool make, struct error *err)
 {
@@ -131,6 +180,7 @@ static int open_dest(struct restore *r, bool make, struct error *err)
 	if (r->dest_fd < 0 && errno == ENOENT) {
 		if (r->options->dry_run)
 			return 0;
+		note_new(r);
 		status = make ? make_dest(r, err) : make_parents(r->dest, err);
 		if (status == 0 && !make && mkdir(r->dest, 0755) != 0 && errno != EEXIST)
 			status = error_set_errno(err, errno, "cannot make the folder '%s'", r->dest);
@@ -346,6 +396,8 @@ int restore_run(struct repo *repo, struct reader *reader, const struct snapshot 
 		status = place(&r, err);
 	if (status == 0)
 		status = settle(&r, run_passes(&r, err), err);
+	if (status != 0)
+		undo_dest(&r);
 	fill_result(&r, ret_result);
 	release(&r);
 	return status;

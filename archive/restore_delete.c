@@ -75,7 +75,8 @@ uint64_t restore_remove(struct restore *r, int dirfd, const char *name, const ch
 		return bytes;
 	if (r->options->dry_run || unlinkat(dirfd, name, is_dir ? AT_REMOVEDIR : 0) == 0) {
 		atomic_fetch_add(&r->deleted, 1);
-		restore_event_path(r, "delete", path, bytes);
+		/* As when it is written: what it holds, not the blocks that it gives back. */
+		restore_event_path(r, "delete", path, S_ISREG(st.st_mode) ? (uint64_t)st.st_size : 0);
 		return bytes;
 	}
 	if (errno != ENOTEMPTY && errno != EEXIST)

@@ -106,6 +106,8 @@ struct restore {
 	char *dest;          /* the folder that dest_fd is, for messages */
 	int dest_fd;         /* -1: not there (dry run) */
 	bool dest_made;      /* by this run */
+	size_t dest_kept;    /* so much of the path `dest` was there before, if dest_new */
+	bool dest_new;       /* it was not there, with folders above it perhaps */
 	dev_t dest_dev;
 	bool as_root;
 	uid_t euid;

@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
@@ -58,6 +59,30 @@ static void count(struct restore *r, const struct entry *e, bool link)
 	restore_event(r, "write", e, bytes);
 }
 
+static bool is_full_folder(int dirfd, const char *name)
+{
+	bool full = false;
+	int fd = restore_dir_at(dirfd, name);
+	DIR *dir = fd >= 0 ? fdopendir(fd) : NULL;
+	for (struct dirent *d; dir && !full && (d = readdir(dir)) != NULL;)
+		full = strcmp(d->d_name, ".") != 0 && strcmp(d->d_name, "..") != 0;
+	if (dir)
+		closedir(dir);
+	else if (fd >= 0)
+		close(fd);
+	return full;
+}
+
+/* What writing would clear away, as restore_clear_way() does: a dry run tells it like all else that is deleted. */
+static void tell_cleared(struct restore *r, int dirfd, const char *name, const struct entry *e)
+{
+	if (!r->options->dry_run || !r->options->delete_extra || S_ISDIR(e->mode) || !is_full_folder(dirfd, name))
+		return;
+	char *path = restore_path(r, e->key, e->key_len);
+	restore_remove(r, dirfd, name, path ? path : name, false);
+	free(path);
+}
+
 /* What stands at DEST in place of the entry; false: nothing. *ret_room: the disk that replacing it gives back. */
 static bool is_there(struct restore *r, const struct entry *e, bool *ret_same, uint64_t *ret_room)
 {
@@ -73,6 +98,8 @@ static bool is_there(struct restore *r, const struct entry *e, bool *ret_same, u
 	if (fstatat(r->dir->fd, name, &st, AT_SYMLINK_NOFOLLOW) != 0)
 		return false;
 	*ret_same = restore_same(r, r->dir->fd, name, e, &st);
+	if (S_ISDIR(st.st_mode))
+		tell_cleared(r, r->dir->fd, name, e);
 	if (S_ISREG(st.st_mode) && st.st_nlink == 1)
 		*ret_room = (uint64_t)st.st_blocks * 512;
 	return true;
@@ -86,6 +113,8 @@ static void need(struct restore *r, uint64_t room)
 
 void restore_plan_entry(struct restore *r, const struct entry *entry)
 {
+	if (r->single && r->dest_fd >= 0)
+		tell_cleared(r, r->dest_fd, r->single_name, entry);
 	need(r, room_of(entry));
 	count(r, entry, false);
 }

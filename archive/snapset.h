@@ -84,6 +84,15 @@ void snapset_draw_name(const struct snapset *set, const char *dataset, int64_t t
 	char dst[static SNAPSHOT_NAME_MAX]);
 
 /*
+ * What is loaded comes from summaries and from the catalog, which hide damage of the objects themselves. This reads the
+ * objects of the newest snapshot and of the newest good one, of one dataset or (NULL) of each, all at once, and calls
+ * `bad` for those that are missing, do not open, or say something else. ERR_… only where the store fails.
+ */
+typedef void snapset_bad_fn(void *arg, const struct id *id, const char *reason);
+int snapset_prove(struct repo *repo, const struct snapset *set, const char *dataset, snapset_bad_fn *bad, void *arg,
+	struct error *err);
+
+/*
  * Summaries: puts one over what is uncovered when that is more than 16 (root locators, root nodes of the newest two of
  * each dataset), and merges small ones (the merged names its inputs, which are then deleted).
  */

@@ -10,6 +10,7 @@
  *   snapset_take.c     decodes them
  *   snapset_marks.c    applies what marks say; sorts out the forgotten
  *   snapset_names.c    gives names and numbers, builds what lookups search
+ *   snapset_prove.c    reads the newest ones' own objects
  *   snapset.c          lookups; snapset_resolve.c what users type;
  *   snapset_summarise.c puts summaries
  */

@@ -25,6 +25,8 @@ struct root {
 struct walk_path {
 	char *text;
 	size_t len, cap, root;
+	char *folder; /* the absolute path of a source that was given without; NULL: it has one */
+	size_t given; /* length of what `folder` stands for */
 };
 
 /* Appends a component; the length before, for walk_path_pop(). Without memory the path is cut, which only shortens

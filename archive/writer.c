@@ -205,6 +205,18 @@ int writer_finish(struct writer *w, struct error *err)
 	return r < 0 ? writer_fail(w, r, err) : 0;
 }
 
+void writer_salvage(struct writer *w)
+{
+	struct error why = ERROR_INIT;
+
+	pool_group_wait(&w->jobs);
+	pool_group_wait(&w->puts);
+	packs_drop(w); /* first: on a full disk their files take the room that the segment needs */
+	if (packs_put_segment(w, &why) < 0)
+		log_info(w->repo->log, "what was stored is not in the index, the next run stores it again: %s",
+			error_text(&why));
+}
+
 void writer_get_stats(struct writer *w, struct writer_stats *ret)
 {
 	pthread_mutex_lock(&w->lock);

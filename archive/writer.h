@@ -49,11 +49,17 @@ struct node_sink *writer_node_sink(struct writer *w);
 /* Waits for all chunks, closes packs, waits until they are acknowledged, puts the last segments. Then a snapshot may
  * name it all. */
 int writer_finish(struct writer *w, struct error *err);
+/*
+ * The run ends without a snapshot: drops the open packs and puts the segment of those that are acknowledged, so that
+ * the next run finds their chunks. Best effort; nothing else may be called afterwards but writer_free().
+ */
+void writer_salvage(struct writer *w);
 /* The first failure; 0 while there is none. */
 int writer_status(struct writer *w, struct error *err);
 
 struct writer_stats {
 	uint64_t chunks, new_chunks, new_bytes, stored_bytes, packs;
+	uint64_t known_bytes; /* of chunks that were there already */
 };
 void writer_get_stats(struct writer *w, struct writer_stats *ret);
 /* The sealed root node and its pack key, if the sink stored it in this session and it is under 64 KiB: for the

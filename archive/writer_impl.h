@@ -67,6 +67,7 @@ struct pack_set {
 	struct segment coming;         /* rows of packs that are acknowledged, for the next segment */
 	size_t pack_cap, chunk_cap;
 	uint64_t coming_bytes;
+	unsigned segments; /* begun to be put */
 };
 
 struct writer {
@@ -130,6 +131,8 @@ int packs_reserve(struct writer *w, enum object_kind kind, const struct id *id, 
 void packs_filled(struct writer *w, struct open_pack *p);
 /* Closes what is open; the caller then waits for w->puts. */
 void packs_close(struct writer *w);
+/* Drops the open packs; nobody may be filling them. */
+void packs_drop(struct writer *w);
 /* Puts the coming segment, if it has rows. */
 int packs_put_segment(struct writer *w, struct error *err);
 

@@ -56,6 +56,8 @@ static void count(struct writer *w, size_t len, bool is_new)
 	if (is_new) {
 		w->stats.new_chunks++;
 		w->stats.new_bytes += len;
+	} else {
+		w->stats.known_bytes += len;
 	}
 	pthread_mutex_unlock(&w->lock);
 }

@@ -3,9 +3,14 @@
 #include <string.h>
 
 #include "archive/writer_impl.h"
+#include "base/checked.h"
 
-/* A segment is put when this much lies in its packs, or it has this many rows: what a cut run can lose of its index. */
-enum { SEGMENT_BYTES = 1 << 30, SEGMENT_ROWS = 16384 };
+/*
+ * A segment is put when this much lies in its packs, or it has this many rows: what a cut run can lose of its index.
+ * The first ones come sooner, so that a short run does not lose all; on the whole they stay few.
+ */
+static const uint32_t segment_bytes[] = {64 << 20, 256 << 20, 1 << 30};
+enum { SEGMENT_ROWS = 16384 };
 /* Bytes of a row in a pack's table at most (without base), and of what stands around the table. */
 enum { ROW_ROOM = 32 + 5 + 4 + 4 + 2, TAIL_ROOM = 11 + 16 + 32 + 32 };
 
@@ -30,10 +35,19 @@ static void open_pack_free(struct open_pack *p)
 	free(p);
 }
 
+void packs_drop(struct writer *w)
+{
+	pthread_mutex_lock(&w->packs.lock);
+	struct open_pack *data = w->packs.data, *tree = w->packs.tree;
+	w->packs.data = w->packs.tree = NULL;
+	pthread_mutex_unlock(&w->packs.lock);
+	open_pack_free(data);
+	open_pack_free(tree);
+}
+
 void packs_release(struct writer *w)
 {
-	open_pack_free(w->packs.data);
-	open_pack_free(w->packs.tree);
+	packs_drop(w);
 	free(w->packs.coming.packs);
 	free(w->packs.coming.chunks);
 	pthread_mutex_destroy(&w->packs.lock);
@@ -85,7 +99,8 @@ static int join_segment(
 		for (size_t i = 0; i < count; i++)
 			add_row(&s->coming.chunks[s->coming.chunk_count++], &rows[i], pack_writer_id(pack));
 		s->coming_bytes += row->size;
-		*ret_full = s->coming_bytes >= SEGMENT_BYTES || s->coming.chunk_count >= SEGMENT_ROWS;
+		unsigned last = ARRAY_LEN(segment_bytes) - 1, step = s->segments < last ? s->segments : last;
+		*ret_full = s->coming_bytes >= segment_bytes[step] || s->coming.chunk_count >= SEGMENT_ROWS;
 	}
 	pthread_mutex_unlock(&s->lock);
 	return r;
@@ -122,6 +137,7 @@ int packs_put_segment(struct writer *w, struct error *err)
 	s->coming = (struct segment){0};
 	s->pack_cap = s->chunk_cap = 0;
 	s->coming_bytes = 0;
+	s->segments++;
 	pthread_mutex_unlock(&s->lock);
 	segment.domain = w->options.domain;
 	int r = 0;

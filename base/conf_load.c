@@ -137,15 +137,39 @@ static char *next_line(char *dst, int cap, void *stream)
 	return dst;
 }
 
-/* The value of a line that was too long for inih, by inih's rules. */
-static char *long_value(const char *line)
+/* The value of a line, by inih's rules: from the equals sign to the end or to a semicolon after a space. */
+static const char *value_range(const char *line, const char **ret_end)
 {
 	const char *start = line + strcspn(line, "=:");
 	start += *start != 0;
 	const char *end = start;
 	while (*end && !(*end == ';' && end > start && is_space(end[-1])))
 		end++;
+	*ret_end = end;
+	return start;
+}
+
+/* The value of a line that was too long for inih. */
+static char *long_value(const char *line)
+{
+	const char *end, *start = value_range(line, &end);
 	return trimmed(start, end);
+}
+
+/*
+ * A command that is cut at ' ;' is another command, and may well say yes to everything. Further off stands what is
+ * meant as a comment.
+ */
+static void warn_cut(struct reader *r, const struct conf_key *key)
+{
+	const char *end;
+	const char *start = value_range(r->line, &end);
+	bool is_apart = end - start >= 2 && is_space(end[-2]);
+	if (key->is_command && *end == ';' && !is_apart)
+		log_warn(r->log,
+			"%s:%d: the command of '%s' ends before ' ;', which begins a comment: write ';' without a "
+			"space before it, or put two spaces before the comment",
+			r->path, r->number, key->name);
 }
 
 static void warn_pending(struct reader *r, const struct conf_key *key, const char *value)
@@ -173,6 +197,7 @@ static int set_value(struct reader *r, const struct conf_key *key, const char *v
 	if (rc < 0)
 		return error_no_memory(r->err, r->path);
 	warn_pending(r, key, value);
+	warn_cut(r, key);
 	return 0;
 }
 

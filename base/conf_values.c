@@ -173,6 +173,7 @@ static int parse_keep(const struct conf_key *key, const char *value, void *secti
 #define PATH .parse = parse_path, .expected = "an absolute path"
 #define DURATION .parse = parse_duration, .expected = "a time as 30s, 10m, 2h or 7d"
 #define PENDING .is_pending = true
+#define COMMAND .is_command = true
 
 /* clang-format off */
 const struct conf_key conf_keys[CONF_KEY_COUNT] = {
@@ -181,7 +182,7 @@ const struct conf_key conf_keys[CONF_KEY_COUNT] = {
 		.count_offset = offsetof(struct conf, replica_count), .parse = parse_list, .expected = "a URL"},
 	{"min_copies", IN_REPOSITORY(min_copies), PENDING, .harmless = "1",
 		.parse = parse_copies, .expected = "a number from 1 to 16"},
-	{"password_command", IN_REPOSITORY(password_command), TEXT},
+	{"password_command", IN_REPOSITORY(password_command), COMMAND, TEXT},
 	{"password_file", IN_REPOSITORY(password_file), PATH},
 	{"key_file", IN_REPOSITORY(key_file), PATH},
 	{"catalog", IN_REPOSITORY(catalog), PENDING, .harmless = "sqlite",
@@ -197,8 +198,8 @@ const struct conf_key conf_keys[CONF_KEY_COUNT] = {
 		.expected = "words as last:3 hourly:24 daily:7 weekly:4 monthly:12 yearly:2"},
 	{"rpo", IN_DATASET(rpo_ns), DURATION},
 	{"rto", IN_DATASET(rto_ns), DURATION},
-	{"check", IN_DATASET(check), TEXT},
-	{"alert", IN_DATASET(alert), PENDING, TEXT},
+	{"check", IN_DATASET(check), COMMAND, TEXT},
+	{"alert", IN_DATASET(alert), PENDING, COMMAND, TEXT},
 	{"compression", IN_DATASET(compression), .parse = parse_compression,
 		.expected = "a zstd level from 1 to 19, or off"},
 	{"storage_class", IN_DATASET(storage_class), PENDING, TEXT},

@@ -20,6 +20,7 @@ struct conf_key {
 	enum conf_scope scope;
 	bool repeats;         /* may stand more than once */
 	bool is_pending;      /* this version does not act on it yet */
+	bool is_command;      /* for a shell, whose own ';' may be taken for a comment */
 	const char *harmless; /* the value of a pending key that changes nothing, or NULL */
 	size_t offset;        /* of the field in struct conf or struct conf_dataset */
 	size_t count_offset;  /* of the count, for keys that repeat */

@@ -86,7 +86,8 @@ static void set_attributes(posix_spawnattr_t *attr)
 /* `in` is -1 for an empty stdin. An errno. */
 static int spawn(struct asked *a, int in, int out)
 {
-	char *argv[] = {"sh", "-c", (char *)(uintptr_t)a->q->command, NULL};
+	char shell[] = "sh", option[] = "-c";
+	char *argv[] = {shell, option, (char *)(uintptr_t)a->q->command, NULL};
 	char **envp = make_environment(a->q->variables);
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;

@@ -21,7 +21,7 @@ struct control {
 	struct control_options options;
 	pthread_t thread, loop;
 	int signal_fd, stop_fd;
-	atomic_bool left_dead;
+	atomic_bool left_dead, interrupted;
 };
 
 static void asked_for(sigset_t *set)
@@ -75,6 +75,7 @@ static bool obey(struct control *c, int number)
 {
 	struct error err = ERROR_INIT;
 	const char *mountpoint = c->options.mountpoint;
+	atomic_store(&c->interrupted, number == SIGINT);
 	if (detach_mount(mountpoint, false, &err) == 0) {
 		log_info(c->options.log, "unmounted '%s' on signal %s", mountpoint, strsignal(number));
 		return true;
@@ -141,16 +142,17 @@ int control_new(const struct control_options *options, struct control **ret, str
 	return 0;
 }
 
-void control_free(struct control *c, bool *ret_left_dead)
+void control_free(struct control *c, bool *ret_left_dead, bool *ret_interrupted)
 {
 	uint64_t one = 1;
-	*ret_left_dead = false;
+	*ret_left_dead = *ret_interrupted = false;
 	if (c == NULL)
 		return;
 	while (write(c->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
 		;
 	pthread_join(c->thread, NULL);
 	*ret_left_dead = atomic_load(&c->left_dead);
+	*ret_interrupted = atomic_load(&c->interrupted);
 	close_fds(c);
 	signal(WAKE_SIGNAL, SIG_DFL);
 	free(c);

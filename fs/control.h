@@ -37,7 +37,10 @@ struct control_options {
 
 /* Starts the thread. Called by the thread that will run the session's loop. */
 int control_new(const struct control_options *options, struct control **ret, struct error *err);
-/* The loop has returned. Ends the thread. *ret_left_dead: the file system must not be unmounted. NULL is a no-op. */
-void control_free(struct control *c, bool *ret_left_dead);
+/*
+ * The loop has returned. Ends the thread. *ret_left_dead: the file system must not be unmounted; *ret_interrupted: it
+ * was SIGINT that asked for the end. NULL is a no-op.
+ */
+void control_free(struct control *c, bool *ret_left_dead, bool *ret_interrupted);
 
 #endif

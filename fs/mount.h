@@ -49,8 +49,8 @@ struct mount_options {
 
 /*
  * Serves until the file system is unmounted or a signal ends it. 0: unmounted, or left dead by a signal while files
- * were open (said in the log). ERR_DENIED, ERR_UNAVAILABLE, ERR_IO and others when it could not be mounted; `ready` was
- * not called then.
+ * were open (said in the log). ERR_CANCELLED: the same, where the signal was SIGINT. ERR_DENIED, ERR_UNAVAILABLE,
+ * ERR_IO and others when it could not be mounted; `ready` was not called then.
  */
 int mount_run(struct repo *repo, const struct mount_options *options, struct error *err);
 

@@ -129,11 +129,17 @@ void mountpoint_ref_release(struct mountpoint_ref *ref)
 	*ref = (struct mountpoint_ref){0};
 }
 
-/* A file of another kind may carry a copy of the attribute: it counts on FUSE alone. */
-static bool on_fuse(const char *path)
+/*
+ * The attribute's length; -1: none, with errno set. A file of another kind may carry a copy of it: it counts on FUSE
+ * alone. statfs always reaches the process behind the mount, so that a dead one shows although a name is still cached.
+ */
+static ssize_t get_ref(const char *path, char *dst, size_t cap)
 {
 	struct statfs fs;
-	return statfs(path, &fs) == 0 && fs.f_type == FUSE_SUPER_MAGIC;
+	if (statfs(path, &fs) != 0)
+		return -1;
+	errno = ENODATA;
+	return fs.f_type == FUSE_SUPER_MAGIC ? getxattr(path, ref_name, dst, cap) : -1;
 }
 
 static int read_ref(const char *path, struct mountpoint_ref *ret, struct error *err)
@@ -142,8 +148,10 @@ static int read_ref(const char *path, struct mountpoint_ref *ret, struct error *
 	char *text = malloc(REF_MAX);
 	if (text == NULL)
 		return error_no_memory(err, "a path's ref");
-	ssize_t len = on_fuse(path) ? getxattr(path, ref_name, text, REF_MAX) : -1;
-	if (len < 0 || !mountpoint_ref_parse(text, (size_t)len, ret))
+	ssize_t len = get_ref(path, text, REF_MAX);
+	if (len < 0 && (errno == ENOTCONN || errno == ECONNABORTED))
+		rc = error_set_errno(err, errno, "cannot ask for '%s'", path);
+	else if (len < 0 || !mountpoint_ref_parse(text, (size_t)len, ret))
 		rc = error_set(err, ERR_NOT_FOUND, "'%s' does not lie in a drfs mount", path);
 	free(text);
 	return rc;

@@ -219,10 +219,11 @@ static void serve_release(struct serve *serve)
 	pthread_mutex_destroy(&serve->poll.lock);
 }
 
-static void session_release(struct session *s)
+/* True: Ctrl-C ended it. */
+static bool session_release(struct session *s)
 {
-	bool left_dead = false;
-	control_free(s->control, &left_dead);
+	bool left_dead = false, interrupted = false;
+	control_free(s->control, &left_dead, &interrupted);
 	if (s->mounted && !left_dead)
 		fuse_session_unmount(s->fuse);
 	/* While the refresh still runs, so that other mounts hear of what is committed on the way out. */
@@ -237,6 +238,7 @@ static void session_release(struct session *s)
 	refresh_free(s->refresh);
 	serve_release(&s->serve);
 	catalog_close(s->catalog);
+	return interrupted;
 }
 
 int mount_run(struct repo *repo, const struct mount_options *options, struct error *err)
@@ -261,7 +263,9 @@ int mount_run(struct repo *repo, const struct mount_options *options, struct err
 		rc = start_threads(&s, err);
 	if (rc == 0)
 		rc = serve_loop(&s, err);
-	session_release(&s);
+	bool interrupted = session_release(&s);
+	if (rc == 0 && interrupted)
+		rc = error_set(err, ERR_CANCELLED, "interrupted");
 	control_unblock(&s.before);
 	return rc;
 }

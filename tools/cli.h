@@ -102,6 +102,8 @@ struct cli_unlock {
 };
 /* `fresh`: for init or a new slot: a key file may be made, a prompted passphrase is asked for twice. */
 int cli_unlock(struct cli *cli, bool fresh, struct cli_unlock *ret, struct error *err);
+/* What was given did not open the repository, which failed with `r`: tells which variable was not looked at. */
+int cli_unlock_why(int r, struct error *err);
 void cli_unlock_release(struct cli_unlock *u);
 /* One way alone. `fresh`: the file is made when it is missing; `twice`: the passphrase is asked for twice. */
 int cli_unlock_key_file(struct cli_unlock *u, const char *path, bool fresh, struct error *err);

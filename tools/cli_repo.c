@@ -124,6 +124,8 @@ static int open_repo(struct cli *cli, const char *url, struct error *err)
 		r = cli_unlock(cli, false, &unlock, err);
 	if (r == 0)
 		r = repo_open(store, &unlock.unlock, cli->log, &cli->repo, err);
+	if (r == ERR_PASSPHRASE)
+		r = cli_unlock_why(r, err);
 	cli_unlock_release(&unlock);
 	if (r < 0)
 		store_close(store);

@@ -9,6 +9,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/checked.h"
 #include "base/fileio.h"
 #include "base/host.h"
 #include "tools/cli.h"
@@ -168,13 +169,25 @@ static const char *env(const char *name)
 	return value == NULL || value[0] == '\0' ? NULL : value;
 }
 
+int cli_unlock_why(int r, struct error *err)
+{
+	static const char *const passphrases[] = {"DRFS_PASSWORD", "DRFS_PASSWORD_FILE", "DRFS_PASSWORD_COMMAND"};
+
+	for (size_t i = 0; env("DRFS_KEY_FILE") != NULL && i < ARRAY_LEN(passphrases); i++)
+		if (env(passphrases[i]) != NULL)
+			return error_wrap(err, r, "DRFS_KEY_FILE is set, so %s is not looked at", passphrases[i]);
+	return r;
+}
+
 /* What the environment says comes before the configuration file; a key file before a passphrase. */
 int cli_unlock(struct cli *cli, bool fresh, struct cli_unlock *ret, struct error *err)
 {
 	const struct conf *conf = cli->conf;
 
-	if (env("DRFS_KEY_FILE") != NULL)
-		return cli_unlock_key_file(ret, env("DRFS_KEY_FILE"), fresh, err);
+	if (env("DRFS_KEY_FILE") != NULL) {
+		int r = cli_unlock_key_file(ret, env("DRFS_KEY_FILE"), fresh, err);
+		return r < 0 ? cli_unlock_why(r, err) : r;
+	}
 	if (env("DRFS_PASSWORD") != NULL)
 		return take_passphrase(ret, env("DRFS_PASSWORD"), strlen(env("DRFS_PASSWORD")), "DRFS_PASSWORD", err);
 	if (env("DRFS_PASSWORD_FILE") != NULL)

@@ -6,6 +6,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/checked.h"
 #include "base/clock.h"
 #include "base/conf.h"
 #include "tools/listing.h"
@@ -151,8 +152,11 @@ static int take_option(struct query *q, int which, const char *value)
 		q->type = value[0];
 		return CLI_OK;
 	case O_SIZE:
+		if (conf_parse_size(value, &q->size)) /* which find takes for: rounded up to that unit */
+			return cli_usage(q->cli, "--size takes +%s for larger or -%s for smaller, not '%s' alone",
+				value, value, value);
 		q->size_sign = value[0] == '-' ? -1 : 1;
-		if (!conf_parse_size(value[0] == '+' || value[0] == '-' ? value + 1 : value, &q->size))
+		if ((value[0] != '+' && value[0] != '-') || !conf_parse_size(value + 1, &q->size))
 			return cli_usage(q->cli, "--size takes +SIZE or -SIZE, as +10M, not '%s'", value);
 		return CLI_OK;
 	case O_NEWER:
@@ -164,6 +168,26 @@ static int take_option(struct query *q, int which, const char *value)
 		q->is_long = true;
 		return CLI_OK;
 	}
+}
+
+/* find's own spelling, -name and -type, is what fingers type. False: a word of find that is none of drfs. */
+static bool respell(char **word, char spelled[O_COUNT][8])
+{
+	static const char *const foreign[] = {"amin", "and", "anewer", "atime", "cmin", "cnewer", "ctime", "daystart",
+		"delete", "depth", "empty", "exec", "execdir", "executable", "fprint", "fstype", "gid", "group",
+		"iname", "inum", "ipath", "iregex", "links", "ls", "maxdepth", "mindepth", "mmin", "mount", "mtime",
+		"newermt", "not", "o", "ok", "okdir", "or", "path", "perm", "print", "print0", "printf", "prune",
+		"quit", "readable", "regex", "samefile", "uid", "user", "wholename", "writable", "xdev"};
+
+	if ((*word)[0] != '-')
+		return true;
+	for (size_t i = 0; i < O_COUNT; i++)
+		if (strcmp(*word + 1, options[i].name) == 0)
+			*word = spelled[i];
+	for (size_t i = 0; i < ARRAY_LEN(foreign); i++)
+		if (strcmp(*word + ((*word)[1] == '-' ? 2 : 1), foreign[i]) == 0)
+			return false;
+	return true;
 }
 
 int cmd_find(struct cli *cli, int argc, char **argv)
@@ -178,11 +202,10 @@ int cmd_find(struct cli *cli, int argc, char **argv)
 
 	char spelled[O_COUNT][8] = {"--name", "--type", "--size", "--newer", "--long"};
 
-	/* find's own spelling, -name and -type, is what fingers type. */
-	for (int i = 0; i < argc; i++)
-		for (size_t k = 0; k < O_COUNT; k++)
-			if (argv[i][0] == '-' && strcmp(argv[i] + 1, options[k].name) == 0)
-				argv[i] = spelled[k];
+	for (int i = 0; i < argc && strcmp(argv[i], "--") != 0; i++)
+		if (!respell(&argv[i], spelled))
+			return cli_usage(cli,
+				"'%s' of find is not here; there are --name, --type, --size, --newer and -l", argv[i]);
 	while (code == CLI_OK && (what = cli_arg(&args, &value)) != CLI_ARG_END) {
 		if (what == CLI_ARG_BAD)
 			return CLI_USAGE;

@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "archive/config.h"
 #include "base/fileio.h"
 #include "base/hex.h"
 #include "base/host.h"
@@ -74,11 +75,22 @@ static int print_json(const struct cli *cli, const char *url, const struct cli_u
 	return jsonout_line(stdout, o) < 0 ? CLI_FAILED : CLI_OK;
 }
 
-static bool exists(struct store *store)
+/* A repository, or whatever else has its 'config'; 0: none. */
+static int judge_config(struct store *store, const char *url, struct error *err)
 {
+	struct repo_config config;
+	struct buf bytes = {0};
 	uint64_t size;
 
-	return store_stat(store, NULL, "config", &size, NULL) == 0;
+	if (store_stat(store, NULL, "config", &size, NULL) != 0)
+		return 0;
+	bool is_ours = store_get_all(store, NULL, "config", CONFIG_OBJECT_MAX, &bytes, NULL) != 0 ||
+		       config_decode(bytes.data, bytes.len, &config, NULL) != ERR_CORRUPT;
+	buf_release(&bytes);
+	if (is_ours)
+		return error_set(err, ERR_EXISTS, "there is a repository at '%s' already", url);
+	return error_set(err, ERR_EXISTS,
+		"'%s' holds a 'config' that is not of drfs, or that of a damaged repository; name another folder", url);
 }
 
 /*
@@ -108,11 +120,9 @@ static char *stranger_in(const char *folder)
 static int judge_place(struct store *store, const char *url, struct error *err)
 {
 	char *stranger = store->local_path == NULL ? NULL : stranger_in(store->local_path);
-	int r = 0;
+	int r = judge_config(store, url, err);
 
-	if (exists(store))
-		r = error_set(err, ERR_EXISTS, "there is a repository at '%s' already", url);
-	else if (stranger != NULL)
+	if (r == 0 && stranger != NULL)
 		r = error_set(err, ERR_USAGE,
 			"'%s' holds other data ('%s') and no repository; name a folder that is empty or not there yet",
 			url, stranger);

@@ -7,6 +7,7 @@
 #include "base/clock.h"
 #include "base/jsonout.h"
 #include "tools/cli.h"
+#include "tools/listing.h"
 
 enum option { O_LABEL, O_NEW_KEY_FILE, O_NEW_PASSWORD_FILE, O_FORCE, O_COUNT };
 static const struct cli_option options[O_COUNT] = {
@@ -43,7 +44,9 @@ static void print_slot(const struct cli *cli, const struct slot_card *card)
 		jsonout_line(stdout, o);
 		return;
 	}
-	printf("%.16s  %-10s  %.19sZ  %s%s\n", id, kind_name(card->kind), when, card->label, own ? "  (this key)" : "");
+	printf("%.16s  %-10s  %.19sZ  ", id, kind_name(card->kind), when);
+	listing_text(stdout, card->label);
+	printf("%s\n", own ? "  (this key)" : "");
 }
 
 static int list(struct cli *cli)

@@ -132,8 +132,9 @@ static int serve(struct cli *cli, struct mount_request *q, int ready_fd)
 		q->o.ready_arg = &waiter;
 		if (q->o.poll_ns == 0)
 			q->o.poll_ns = cli->conf->poll_ns;
-		if (mount_run(cli->repo, &q->o, &err) < 0)
-			code = cli_fail(cli, &err);
+		int r = mount_run(cli->repo, &q->o, &err);
+		if (r < 0) /* Ctrl-C has done what was asked for: no word is needed */
+			code = r == ERR_CANCELLED ? CLI_INTERRUPTED : cli_fail(cli, &err);
 		if (q->foreground)
 			notify_systemd("STOPPING=1");
 	}

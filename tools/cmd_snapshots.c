@@ -7,6 +7,7 @@
 #include "base/hex.h"
 #include "base/jsonout.h"
 #include "tools/cli.h"
+#include "tools/listing.h"
 
 static json_t *texts(char *const *list, unsigned count)
 {
@@ -60,18 +61,29 @@ static int print_json(const struct snapshot *s)
 
 static void print_check(const struct snapshot_check *c)
 {
-	if (strcmp(c->path, SNAPSHOT_CHECK_ALL) == 0)
-		printf("    %s\n", c->ok ? "the check command found it good" : c->reason);
-	else
-		printf("    %s: %s%s%s\n", c->path, c->kind, c->ok ? " is whole" : ": ", c->ok ? "" : c->reason);
+	bool all = strcmp(c->path, SNAPSHOT_CHECK_ALL) == 0, plain = c->kind[0] == '\0';
+
+	printf("    ");
+	if (!all) {
+		listing_text(stdout, c->path);
+		printf("%s%s%s", plain ? " " : ": ", c->kind, plain ? "" : c->ok ? " is whole" : ": ");
+	}
+	if (all && c->ok)
+		printf("the check command found it good");
+	else if (all || plain || !c->ok)
+		listing_text(stdout, c->reason);
+	putchar('\n');
 }
 
 static void print_why(const struct snapshot *s)
 {
 	for (unsigned i = 0; i < s->check_count; i++)
 		print_check(&s->checks[i]);
-	for (unsigned i = 0; i < s->note_count; i++)
-		printf("    %s\n", s->notes[i]);
+	for (unsigned i = 0; i < s->note_count; i++) {
+		printf("    ");
+		listing_text(stdout, s->notes[i]);
+		putchar('\n');
+	}
 }
 
 static void print_plain(const struct cli *cli, const struct snapshot *s)
@@ -81,10 +93,16 @@ static void print_plain(const struct cli *cli, const struct snapshot *s)
 	progress_human_bytes(s->bytes, size);
 	progress_human_bytes(s->stored_bytes, stored);
 	snprintf(label, sizeof(label), "%s/%s", s->dataset, s->name);
-	printf("%-40s %10s %10s  %-10s %s", label, size, stored, snapshot_state_name(s->state), s->host);
-	for (unsigned i = 0; i < s->tag_count; i++)
-		printf(" [%s]", s->tags[i]);
-	printf("%s%s%s\n", s->description[0] == '\0' ? "" : "  ", s->description, s->held ? "  (held)" : "");
+	printf("%-40s %10s %10s  %-10s ", label, size, stored, snapshot_state_name(s->state));
+	listing_text(stdout, s->host);
+	for (unsigned i = 0; i < s->tag_count; i++) {
+		printf(" [");
+		listing_text(stdout, s->tags[i]);
+		putchar(']');
+	}
+	printf("%s", s->description[0] == '\0' ? "" : "  ");
+	listing_text(stdout, s->description);
+	printf("%s\n", s->held ? "  (held)" : "");
 	if (cli->verbose > 0)
 		print_why(s);
 }
@@ -94,13 +112,19 @@ static int list(struct cli *cli, const char *dataset)
 	const struct snapset *set = cli->set;
 	size_t first = 0, count = set->count;
 
-	if (dataset != NULL && !snapset_dataset(set, dataset, &first, &count)) {
+	bool found = dataset == NULL || snapset_dataset(set, dataset, &first, &count);
+
+	if (!found && conf_dataset(cli->conf, dataset)->name != NULL)
+		count = 0;
+	else if (!found) {
 		struct error err = ERROR_INIT;
 		error_set(&err, ERR_NOT_FOUND, "there is no snapshot of a dataset '%s'; 'drfs snapshots' lists all",
 			dataset);
 		return cli_fail(cli, &err);
 	}
-	if (!cli->json && !cli->quiet && count > 0)
+	if (count == 0)
+		log_notice(cli->log, "no snapshots%s%s", dataset == NULL ? "" : " of ", dataset == NULL ? "" : dataset);
+	else if (!cli->json && !cli->quiet)
 		printf("%-40s %10s %10s  %-10s %s\n", "SNAPSHOT (UTC)", "SIZE", "STORED", "STATE", "HOST");
 	for (size_t i = first; i < first + count; i++) {
 		if (cli->json)

@@ -44,7 +44,7 @@ static void print_plain(const char *dataset, const struct snapshot *good, const 
 		late           ? "LATE"
 		: good == NULL ? "MISSING"
 			       : "ok");
-	if (newest != NULL && newest != good)
+	if (newest != NULL && (newest != good || newest->state == SNAPSHOT_INCOMPLETE))
 		printf("%-20s %-22s the newest is %s; 'drfs snapshots -v %s' says why\n", "", newest->name,
 			snapshot_state_name(newest->state), dataset);
 }
@@ -69,6 +69,22 @@ static int show_dataset(void *arg, const char *dataset)
 	return 0;
 }
 
+/* One dataset, which has a snapshot or at least a section in the configuration. CLI_OK, or told. */
+static int show_named(struct status *st, const char *dataset)
+{
+	struct error err = ERROR_INIT;
+	const struct snapshot *s;
+	size_t first, count;
+
+	if (!snapset_dataset(st->cli->set, dataset, &first, &count) &&
+		conf_dataset(st->cli->conf, dataset)->name == NULL) {
+		(void)snapset_resolve(st->cli->set, dataset, "latest", &s, &err); /* says which there are */
+		return cli_fail(st->cli, &err);
+	}
+	show_dataset(st, dataset);
+	return CLI_OK;
+}
+
 /* Datasets that the configuration expects and that have no snapshot at all. */
 static void show_missing(struct status *st)
 {
@@ -80,25 +96,45 @@ static void show_missing(struct status *st)
 			show_dataset(st, conf->datasets[i].name);
 }
 
-static void show_faults(struct status *st)
+/* Silence would pass for "all is well". */
+static void show_none(struct status *st)
+{
+	const struct conf *conf = st->cli->conf;
+
+	if (st->cli->set->count > 0 || st->cli->set->fault_count > 0 || (conf != NULL && conf->dataset_count > 0))
+		return;
+	st->alarm = true;
+	log_error(st->cli->log, "no backups yet; 'drfs help backup' shows how to make one");
+}
+
+static void show_fault(void *arg, const struct id *which, const char *reason)
+{
+	struct status *st = arg;
+	char id[ID_HEX_MAX];
+
+	id_hex(which, id);
+	st->alarm = true;
+	if (st->cli->json) {
+		json_t *o = json_object();
+		json_object_set_new(o, "fault", json_string(id));
+		json_object_set_new(o, "reason", jsonout_text(reason, strlen(reason)));
+		jsonout_line(stdout, o);
+	} else {
+		log_error(st->cli->log, "snapshots/%s does not open: %s; 'drfs check' looks closer", id, reason);
+	}
+}
+
+/* Those that loading met, and those that a summary or the cache hid from it. */
+static int show_faults(struct status *st, const char *dataset)
 {
 	const struct snapset *set = st->cli->set;
+	struct error err = ERROR_INIT;
 
-	for (size_t i = 0; i < set->fault_count; i++) {
-		char id[ID_HEX_MAX];
-		id_hex(&set->faults[i].id, id);
-		st->alarm = true;
-		if (st->cli->json) {
-			json_t *o = json_object();
-			json_object_set_new(o, "fault", json_string(id));
-			json_object_set_new(
-				o, "reason", jsonout_text(set->faults[i].reason, strlen(set->faults[i].reason)));
-			jsonout_line(stdout, o);
-		} else {
-			log_error(st->cli->log, "snapshots/%s does not open: %s; 'drfs check' looks closer", id,
-				set->faults[i].reason);
-		}
-	}
+	for (size_t i = 0; i < set->fault_count; i++)
+		show_fault(st, &set->faults[i].id, set->faults[i].reason);
+	if (snapset_prove(st->cli->repo, set, dataset, show_fault, st, &err) != 0)
+		return cli_fail(st->cli, &err);
+	return CLI_OK;
 }
 
 /* Told on opening; here for programs, and for the exit code. */
@@ -138,12 +174,17 @@ int cmd_status(struct cli *cli, int argc, char **argv)
 	if (code != CLI_OK)
 		return code;
 	if (dataset != NULL) {
-		show_dataset(&st, dataset);
+		code = show_named(&st, dataset);
+		if (code != CLI_OK)
+			return code;
 	} else {
 		snapset_datasets(cli->set, show_dataset, &st);
 		show_missing(&st);
+		show_none(&st);
 	}
-	show_faults(&st);
+	code = show_faults(&st, dataset);
+	if (code != CLI_OK)
+		return code;
 	show_lost(&st);
 	return st.alarm ? CLI_FAILED : CLI_OK;
 }

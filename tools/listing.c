@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/hex.h"
 
@@ -56,7 +57,7 @@ static void mode_text(uint32_t mode, char dst[11])
 static void owner_text(const char *name, uint32_t number, char *dst, size_t cap)
 {
 	if (name != NULL && name[0] != '\0')
-		snprintf(dst, cap, "%s", name);
+		hex_printable_to(name, strlen(name), dst, cap);
 	else
 		snprintf(dst, cap, "%u", number);
 }
@@ -102,6 +103,11 @@ static json_t *time_of(const struct entry_time *t)
 	size_t n = strftime(text, sizeof(text), "%Y-%m-%dT%H:%M:%S", &tm);
 	snprintf(text + n, sizeof(text) - n, ".%09uZ", t->nsec);
 	return json_string(text);
+}
+
+void listing_text(FILE *out, const char *text)
+{
+	listing_name(out, text, strlen(text), isatty(fileno(out)) == 0);
 }
 
 json_t *listing_json(const struct entry *e, const void *path, size_t path_len)

@@ -13,6 +13,8 @@
 void listing_long(FILE *out, const struct entry *e);
 /* The name as people may see it on a terminal; exact bytes when `raw`. */
 void listing_name(FILE *out, const void *name, size_t len, bool raw);
+/* A text that someone else may have written, such as a label: exact bytes unless `out` is a terminal. */
+void listing_text(FILE *out, const char *text);
 /* type, mode, size, mtime, owners; the path as "path". */
 json_t *listing_json(const struct entry *e, const void *path, size_t path_len);
 /* "file", "dir", "symlink", … */

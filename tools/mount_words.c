@@ -8,10 +8,11 @@
 #include "base/clock.h"
 
 /* fstab and mount(8) say these to every file system. Snapshots are read-only whatever rw says. */
-static const char *const passed_over[] = {"_netdev", "async", "atime", "auto", "defaults", "dev", "diratime", "exec",
-	"group", "lazytime", "mand", "noatime", "noauto", "nodev", "nodiratime", "noexec", "nofail", "nolazytime",
-	"nomand", "norelatime", "nostrictatime", "nosuid", "nouser", "owner", "private", "relatime", "rw",
-	"shared", "silent", "slave", "strictatime", "suid", "sync", "user", "users"};
+static const char *const passed_over[] = {"_netdev", "async", "atime", "auto", "defaults", "dev", "diratime", "dirsync",
+	"exec", "group", "iversion", "lazytime", "loud", "mand", "noatime", "noauto", "nodev", "nodiratime", "noexec",
+	"nofail", "noiversion", "nolazytime", "nomand", "norelatime", "nostrictatime", "nosuid", "nouser", "owner",
+	"private", "relatime", "remount", "rw", "shared", "silent", "slave", "strictatime", "suid", "sync",
+	"user", "users"};
 static const char *const passed_over_from[] = {"x-", "X-", "comment=", "user=", "fsname=", "subtype="};
 
 static bool means_nothing(const char *word)

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 #include "tools/source.h"
 
-#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -69,14 +68,14 @@ static bool is_path(const char *word)
 	       strcmp(word, ".") == 0 || strcmp(word, "..") == 0;
 }
 
-static int no_ref(const char *word, const struct error *why, struct error *err)
+/* `latest.sql` is how the mounted tree says it; which file that is, only a look into the snapshot would tell. */
+static int no_ending(const struct source *s, const char *snapshot, struct error *err)
 {
-	if (why->code != ERR_NOT_FOUND)
-		return error_set(err, why->code, "%s", error_text(why));
-	if (why->sys_errno == ENOENT)
-		return error_set(err, ERR_NOT_FOUND, "there is no '%s' on this machine", word);
-	return error_set(
-		err, ERR_USAGE, "'%s' lies in no drfs mount; name a path inside one, or DATASET/SNAPSHOT/PATH", word);
+	error_clear(err);
+	return error_set(err, ERR_NOT_FOUND,
+		"'%s' is a name of the mounted tree; here it is '%s/latest/FILE', and 'drfs ls %s/latest' shows the "
+		"files",
+		snapshot, s->dataset, s->dataset);
 }
 
 static int from_words(struct cli *cli, const char *word, struct source *ret, struct error *err)
@@ -90,6 +89,9 @@ static int from_words(struct cli *cli, const char *word, struct source *ret, str
 	}
 	accept_at(ret, &snapshot);
 	r = snapset_resolve(cli->set, ret->dataset, snapshot[0] == '\0' ? "latest" : snapshot, &ret->snapshot, err);
+	if (r == ERR_NOT_FOUND && strncmp(snapshot, "latest.", 7) == 0 &&
+		snapset_latest(cli->set, ret->dataset, 0) != NULL)
+		r = no_ending(ret, snapshot, err);
 	free(snapshot);
 	return r;
 }
@@ -131,9 +133,9 @@ int source_open(struct cli *cli, const char *const *words, size_t count)
 		if (r == 0 && cli->repo_url == NULL)
 			take_url(cli, &ref);
 		mountpoint_ref_release(&ref);
-		if (r < 0 && is_path(words[i])) { /* said before a passphrase is asked for */
+		if (r < 0 && (is_path(words[i]) || source_is_dead(&err))) { /* said before a passphrase is asked for */
 			struct error told = ERROR_INIT;
-			no_ref(words[i], &err, &told);
+			source_why(words[i], &err, &told);
 			return cli_fail(cli, &told);
 		}
 	}
@@ -150,7 +152,7 @@ int source_parse(struct cli *cli, const char *word, struct source *ret)
 	if (r == 0)
 		r = from_ref(cli, &ref, ret, &err);
 	else if (is_path(word))
-		r = no_ref(word, &why, &err);
+		r = source_why(word, &why, &err);
 	else
 		r = from_words(cli, word, ret, &err);
 	mountpoint_ref_release(&ref);

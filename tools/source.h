@@ -26,6 +26,14 @@ int source_open(struct cli *cli, const char *const *words, size_t count);
 int source_parse(struct cli *cli, const char *word, struct source *ret);
 void source_release(struct source *s);
 
+/* mountpoint_ref() failed because the process of a mount is gone. */
+bool source_is_dead(const struct error *why);
+/*
+ * What to say of a path of this machine for which mountpoint_ref() failed with `why`: it is not there, its mount is
+ * dead, it is a whole restore point, or in no mount at all. Sets `err` and returns its code.
+ */
+int source_why(const char *word, const struct error *why, struct error *err);
+
 /* A reader for a command's run, with a cache of `mib` MiB. */
 int source_reader(struct cli *cli, unsigned mib, struct reader **ret_reader);
 

@@ -218,6 +218,7 @@ def test_unreadable_files_make_exit_3_and_an_incomplete_snapshot(repo, source):
     assert done.returncode == 3, done.stderr
     assert 'secret' in done.stderr
     assert repo.json('snapshots')[-1]['state'] == 'incomplete'
+    assert 'the newest is incomplete' in repo.drfs('status').splitlines()[1]
     assert 'secret' not in repo.drfs('ls', 'files/latest')
 
 
@@ -432,3 +433,70 @@ def test_two_dashes_end_the_options_of_every_command(repo, tmp_path):
     assert '--stdin' in repo.cli('backup', 'db', '--', 'pg_dump', 'app', code=2).stderr
     repo.drfs('backup', 'db', '--stdin', 'x', '--', 'echo', '--', '-n')
     assert repo.drfs('cat', 'db/latest/x') == '-- -n\n'
+
+
+def test_verbose_names_what_is_new_and_changed(repo, tmp_path):
+    (tmp_path / 'src').mkdir()
+    (tmp_path / 'src' / 'edited').write_text('before')
+    sources = [f'{tmp_path}/src/', '/etc/passwd']
+    assert repo.cli('backup', 'files', *sources).stderr == ''
+    (tmp_path / 'src' / 'edited').write_text('anew')
+    (tmp_path / 'src' / 'fresh').write_text('fresh')
+    said = repo.cli('backup', '-v', 'files', *sources).stderr
+    assert 'changed edited\n' in said and 'new fresh\n' in said and 'passwd' not in said
+
+
+def test_an_interrupted_backup_says_nothing_of_healthy_files(repo, tmp_path):
+    (tmp_path / 'big').write_text(os.urandom(16 << 20).hex())  # slow to compress: it will not be done before it is told
+    run = subprocess.Popen([repo.binary, 'backup', '--compression', '19', 'files', str(tmp_path / 'big')], env=repo.env,
+                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    time.sleep(0.5)
+    run.send_signal(signal.SIGINT)
+    said = run.communicate(timeout=60)[1]
+    assert run.returncode == 130 and 'big' not in said, said
+
+
+def test_an_interrupted_backup_ends_all_that_its_command_started(repo, tmp_path):
+    script = f'sleep 300 & echo $! > {tmp_path}/pid; echo data; wait'
+    run = subprocess.Popen([repo.binary, 'backup', 'db', '--stdin', 'x', '--', 'sh', '-c', script], env=repo.env,
+                           stdout=subprocess.DEVNULL, start_new_session=True)
+    pid = tmp_path / 'pid'
+    began = time.monotonic()
+    while not (pid.exists() and pid.read_text().endswith('\n')) and time.monotonic() - began < 30:
+        time.sleep(0.05)
+    run.send_signal(signal.SIGINT)
+    assert run.wait(timeout=30) == 130
+    began = time.monotonic()
+    while os.path.exists(f'/proc/{pid.read_text().strip()}') and time.monotonic() - began < 2:
+        time.sleep(0.05)
+    try:
+        state = Path(f'/proc/{pid.read_text().strip()}/stat').read_text().split()[2]
+    except OSError:
+        state = 'gone'
+    if state not in ('Z', 'gone'):
+        os.kill(int(pid.read_text()), signal.SIGKILL)
+    assert state in ('Z', 'gone')
+
+
+def test_a_dump_that_was_cut_off_fails_its_service():
+    unit = (ROOT / 'tools' / 'systemd' / 'drfs-backup@.service').read_text()
+    assert not re.search(r'^SuccessExitStatus=', unit, re.M)
+
+
+def test_an_exclude_pattern_may_be_an_absolute_path(repo, source):
+    for words in ([f'{source}/'], [str(source)], ['.'], ['src'], ['./src/'], [str(source), '/etc/hostname']):
+        cwd = source if words == ['.'] else source.parent
+        repo.drfs('backup', 'files', *words, '--exclude', f'{source}/sub/deeper', '-e', f'{source}/*.txt', cwd=cwd)
+        names = [os.path.basename(e['path']) for e in repo.json('ls', '-R', 'files/latest') if 'path' in e]
+        assert 'b.txt' in names and 'deeper' not in names and 'c.bin' not in names and 'a.txt' not in names, words
+
+
+def test_what_others_wrote_does_not_steer_the_terminal(repo, source):
+    odd = 'red\x1b[31m\u202e'
+    repo.drfs('backup', 'files', f'{source}/', '--description', odd, '--tag', odd)
+    repo.drfs('key', 'add', '--label', odd, '--new-key-file', repo.folder + '/second')
+    for words in (['snapshots'], ['key', 'list']):
+        assert odd in repo.drfs(*words)
+        shown = subprocess.run(['script', '-qec', f'{repo.binary} {" ".join(words)}', '/dev/null'], env=repo.env, text=True,
+                               capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True).stdout
+        assert 'red\\x1b[31m' in shown and '\x1b[31m' not in shown and '\u202e' not in shown

@@ -114,7 +114,10 @@ def test_something_else_is_not_taken_for_a_repository(bare):
     os.makedirs(bare.path)
     Path(bare.path, 'config').write_text('{"version": 2, "id": "of some other program"}' * 20)
     Path(bare.key).write_text('drfs-key-1 ' + 'ab' * 32 + '\n')
-    fails(bare, FAILED, 'snapshots', says='config')
+    fails(bare, FAILED, 'snapshots', says=[bare.path, 'config', 'another place'])
+    Path(bare.path, 'config').write_text('hi')
+    fails(bare, FAILED, 'snapshots', says=[bare.path, 'config', 'another place'])
+    assert 'already' not in fails(bare, FAILED, 'init', says=[bare.path, 'config', 'another folder'])
 
 
 def test_a_newer_version_is_told_as_that(repo):
@@ -257,7 +260,8 @@ def test_a_full_repository_disk_makes_no_snapshot_and_the_next_run_works(bare, s
     where = str(small_disk / 'repo')
     bare.drfs('-r', where, 'init')
     text = fails(bare, FAILED, '-r', where, 'backup', 'files', str(big))
-    assert 'space' in text.lower()
+    for word in ('space', f"'{where}'", 'missing', 'make room', 'run the backup again'):
+        assert word in text.lower(), text
     assert bare.json('-r', where, 'snapshots') == []
     subprocess.run(['mount', '-o', 'remount,size=64m', small_disk], check=True)
     bare.drfs('-r', where, 'backup', 'files', str(big))

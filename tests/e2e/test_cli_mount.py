@@ -2,6 +2,7 @@
 """The command beside a mount: what a mounted path means to it, and the names by which mount(8) and umount(8) call it."""
 import os
 import pty
+import signal
 import subprocess
 import time
 
@@ -79,7 +80,8 @@ def test_mount_drfs_and_umount_fuse_drfs_do_as_mount_and_umount_ask(repo, tmp_pa
     mnt.mkdir()
     env = {k: v for k, v in repo.env.items() if not k.startswith('DRFS_')}
     mount, umount = called_as(repo, tmp_path, 'mount.drfs'), called_as(repo, tmp_path, 'umount.fuse.drfs')
-    words = f'rw,_netdev,nofail,noauto,x-systemd.automount,dev,suid,exec,key_file={repo.key},cache=64M'
+    words = 'rw,_netdev,nofail,noauto,dirsync,iversion,loud,'
+    words += f'x-systemd.automount,dev,suid,exec,key_file={repo.key},cache=64M'
     subprocess.run([mount, repo.path, mnt, '-f', '-o', words], env=env, check=True, timeout=60)
     assert not os.path.ismount(mnt), '-f is a dry run for mount(8)'
     subprocess.run([mount, repo.path, mnt, '-s', '-v', '-o', words], env=env, check=True, timeout=60)
@@ -144,3 +146,17 @@ def test_a_mount_in_the_background_asks_for_its_passphrase_first(bare, tmp_path,
     code, shown = on_a_terminal(bare, b'secret\n', 'mount', str(mnt))
     assert code == 0 and os.path.ismount(mnt), shown
     bare.drfs('umount', str(mnt))
+
+
+def test_a_mount_in_the_foreground_ends_with_130_by_ctrl_c_and_0_by_sigterm(repo, tmp_path, fuse):
+    mnt = tmp_path / 'mnt'
+    mnt.mkdir()
+    for number, code in ((signal.SIGINT, 130), (signal.SIGTERM, 0)):
+        run = subprocess.Popen([repo.binary, 'mount', '-f', str(mnt)], env=repo.env, stderr=subprocess.PIPE, text=True)
+        began = time.monotonic()
+        while not os.path.ismount(mnt) and time.monotonic() - began < 30:
+            time.sleep(0.05)
+        os.listdir(mnt)
+        run.send_signal(number)
+        said = run.communicate(timeout=30)[1]
+        assert run.returncode == code and said == '' and not os.path.ismount(mnt)

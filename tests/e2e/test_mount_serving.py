@@ -155,6 +155,23 @@ def test_status_tells_datasets_faults_poll_and_cache(repo):
         assert facts["cache"]["limit"] == 32 << 20 and 0 < facts["cache"]["bytes"] <= 32 << 20
 
 
+def test_status_tells_of_the_newest_snapshots_object_though_a_summary_covers_it(repo):
+    for i in range(17):
+        repo.drfs("backup", "db", "--stdin", "n.txt", input=str(i))
+    last = repo.json("snapshots")[-1]
+    repo.drfs("status")
+    with open(f"{repo.path}/snapshots/{last['id']}", "r+b") as f:
+        f.seek(100)
+        f.write(b"XY")
+    assert len(repo.json("snapshots")) == 17  # the summary and the cache still tell it
+    assert last["id"] in repo.cli("status", code=1).stderr
+    assert last["id"] in repo.cli("status", "db", code=1).stderr
+    fault, = [line for line in repo.json("status", code=1) if "fault" in line]
+    assert fault["fault"] == last["id"] and fault["reason"]
+    os.unlink(f"{repo.path}/snapshots/{last['id']}")
+    assert last["id"] in repo.cli("status", code=1).stderr
+
+
 def test_a_snapshot_that_does_not_open_is_a_fault_in_status_and_hides_no_other(repo):
     first = put(repo, "db", "app.txt", "one")
     second = put(repo, "db", "app.txt", "two")

@@ -15,7 +15,7 @@ static bool match(const char *a, const char *b, const char *path, bool is_dir)
 	struct exclude *e = NULL;
 
 	assert_int_equal(exclude_new(patterns, b == NULL ? 1 : 2, &e, NULL), 0);
-	bool out = exclude_match(e, path, is_dir);
+	bool out = exclude_match(e, path, NULL, is_dir);
 	exclude_free(e);
 	return out;
 }
@@ -77,7 +77,7 @@ static void test_exclude_match__many_stars_end_in_bounded_time(void **state)
 static void test_exclude_match__without_patterns_nothing_is_left_out(void **state)
 {
 	(void)state;
-	assert_false(exclude_match(NULL, "anything", true));
+	assert_false(exclude_match(NULL, "anything", NULL, true));
 }
 
 int main(void)

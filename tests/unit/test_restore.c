@@ -328,6 +328,33 @@ static void test_restore__a_dry_run_tells_and_writes_nothing(void **state)
 	assert_true(saved_exists(dest, "extra"));
 }
 
+static void test_restore__a_dry_run_tells_all_that_deleting_takes_away(void **state)
+{
+	static const char *const paths[] = {"", "small"};
+	struct saved *s = *state;
+	char path[SAVED_PATH_MAX];
+	for (size_t i = 0; i < 2; i++) {
+		struct told dry = {0}, wet = {0};
+		to(path, s, "small");
+		assert_int_equal(mkdir(path, 0700), 0);
+		saved_write(path, "mine", "x", 1);
+		to(path, s, "small/deeper");
+		assert_int_equal(mkdir(path, 0700), 0);
+		struct restore_options options = {
+			.dest = s->place, .dry_run = true, .delete_extra = true, .event = tell, .event_arg = &dry};
+		struct restore_result d = restored(s, paths[i], options);
+		assert_true(saved_exists(s->place, "small/mine"));
+		options.dry_run = false;
+		options.event_arg = &wet;
+		struct restore_result w = restored(s, paths[i], options);
+		assert_int_equal(w.deleted, 3);
+		assert_int_equal(d.deleted, w.deleted);
+		assert_int_equal(dry.deletes, wet.deletes);
+		to(path, s, "small");
+		assert_int_equal(unlink(path), 0);
+	}
+}
+
 static void test_restore__a_set_flag_stops_it(void **state)
 {
 	struct saved *s = *state;
@@ -347,10 +374,21 @@ static void test_restore__without_room_nothing_is_written(void **state)
 		skip();
 	int status = saved_restore(s->repo, &s->id, "", &options, NULL, &err);
 	bool empty = !saved_exists(s->place, "small") && !saved_exists(s->place, "a");
+	/* Not even the folders that it was to go to. */
+	char dest[SAVED_PATH_MAX];
+	to(dest, s, "there");
+	assert_int_equal(mkdir(dest, 0700), 0);
+	to(dest, s, "there/not/yet");
+	const struct restore_options deeper = {.dest = dest};
+	int again = saved_restore(s->repo, &s->id, "", &deeper, NULL, NULL);
+	bool kept = saved_exists(s->place, "there"), made = saved_exists(s->place, "there/not");
 	umount(s->place);
 	assert_int_equal(status, ERR_NO_SPACE);
 	assert_non_null(strstr(error_text(&err), "are missing"));
 	assert_true(empty);
+	assert_int_equal(again, ERR_NO_SPACE);
+	assert_true(kept);
+	assert_false(made);
 }
 
 /* Takes all the room that is left as soon as the first file is there. */
@@ -550,6 +588,7 @@ int main(void)
 		RESTORE_TEST(test_restore__one_file_becomes_the_destination_or_goes_into_it),
 		RESTORE_TEST(test_restore__what_is_not_in_the_snapshot_is_not_found),
 		RESTORE_TEST(test_restore__a_dry_run_tells_and_writes_nothing),
+		RESTORE_TEST(test_restore__a_dry_run_tells_all_that_deleting_takes_away),
 		RESTORE_TEST(test_restore__a_set_flag_stops_it),
 		RESTORE_TEST(test_restore__without_room_nothing_is_written),
 		RESTORE_TEST(test_restore__a_disk_that_fills_up_leaves_nothing_half_named),

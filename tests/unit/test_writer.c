@@ -342,6 +342,64 @@ static void test_writer__no_segment_names_a_pack_that_was_not_put(void **state)
 	catalog_close(catalog);
 }
 
+static int count_name(void *arg, const char *name, uint64_t size, struct error *err)
+{
+	(void)name;
+	(void)size;
+	(void)err;
+	++*(unsigned *)arg;
+	return 0;
+}
+
+static unsigned segments_of(struct archive_fixture *f)
+{
+	unsigned count = 0;
+	assert_int_equal(store_list(f->store, NULL, "index/", "", count_name, &count, NULL), 0);
+	return count;
+}
+
+/* What is lost of its index when a run is killed: here it is dropped with more than 64 MiB put. */
+static void test_writer__the_first_segment_comes_early(void **state)
+{
+	enum { CHUNKS = 120, BYTES = 1 << 20 };
+	struct archive_fixture *f = *state;
+	static struct outcome o[CHUNKS];
+
+	f->repo->config.pack_size = 4 << 20;
+	struct work k = begin(f, f->catalog);
+	for (unsigned i = 0; i < CHUNKS; i++)
+		assert_true(submit(&k, 1000 + i, BYTES, &o[i]));
+	end(&k);
+	assert_int_equal(segments_of(f), 1);
+}
+
+static void test_writer__what_a_failed_run_stored_is_taken_up_by_the_next(void **state)
+{
+	enum { CHUNKS = 12, BYTES = 200000 };
+	struct archive_fixture *f = *state;
+	struct outcome o[CHUNKS];
+	unsigned known = 0;
+
+	f->repo->config.pack_size = 300000;
+	struct work k = begin(f, f->catalog);
+	for (unsigned i = 0; i < CHUNKS; i++)
+		assert_true(submit(&k, i, BYTES, &o[i]));
+	writer_salvage(k.w);
+	end(&k);
+	assert_int_equal(segments_of(f), 1);
+	assert_int_equal(catalog_reset(f->catalog, NULL), 0);
+	k = begin(f, f->catalog);
+	for (unsigned i = 0; i < CHUNKS; i++)
+		assert_true(submit(&k, i, BYTES, &o[i]));
+	assert_int_equal(writer_finish(k.w, NULL), 0);
+	for (unsigned i = 0; i < CHUNKS; i++) {
+		known += o[i].is_new ? 0 : 1;
+		expect_reads(f, &o[i], i, BYTES);
+	}
+	end(&k);
+	assert_int_equal(known, CHUNKS - 1); /* all but the one in the pack that was open */
+}
+
 /* ---- keys and nonces ---- */
 
 struct piece {
@@ -440,6 +498,8 @@ int main(void)
 		ARCHIVE_CASE(test_writer__one_that_is_dropped_answers_all_and_ends),
 		ARCHIVE_CASE(test_writer__any_put_may_fail),
 		ARCHIVE_CASE(test_writer__no_segment_names_a_pack_that_was_not_put),
+		ARCHIVE_CASE(test_writer__the_first_segment_comes_early),
+		ARCHIVE_CASE(test_writer__what_a_failed_run_stored_is_taken_up_by_the_next),
 		ARCHIVE_CASE(test_writer__no_key_and_nonce_seal_two_pieces),
 	};
 
