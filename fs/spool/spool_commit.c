@@ -278,7 +278,7 @@ static void *committer(void *arg)
 void spool_wake(struct spool_copy *c)
 {
 	c->events++;
-	if (!c->running && c->work != NULL && !c->removed)
+	if (!c->running && c->work != NULL && !c->removed && !c->s->opening)
 		c->running = spool_thread(c->s, committer, c);
 	pthread_cond_broadcast(&c->s->cond);
 }

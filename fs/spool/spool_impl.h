@@ -82,6 +82,7 @@ struct spool {
 	struct catalog *catalog; /* opened by the first commit, and kept */
 	unsigned threads;        /* running ones, the watcher among them */
 	bool watching, closing;
+	bool opening;    /* no thread starts before the spool's owner has it */
 	bool last_round; /* while closing: what is due by policy is committed still */
 	volatile int cancel;
 	pthread_mutex_t known_lock;
