@@ -78,7 +78,8 @@ def test_who_may_not_is_told_so(places):
         echo x > f; chmod 644 f; mkdir d; mkdir -m 1777 sticky; echo y > sticky/mine; echo z > hidden; chmod 600 hidden
         {AS_NOBODY} bash -c '
             for c in "echo no > f" "rm -f d/none && touch d/new" "rm -f sticky/mine" "cat hidden" "chmod 777 f" \\
-                     "chown 1 f" "mv sticky/mine d/" "mkdir d/sub" "ln f d/l" "touch own" "rm own" "setfattr -n user.x -v y f"; do
+                     "chown 1 f" "mv sticky/mine d/" "mkdir d/sub" "ln f d/l" "touch own" "rm own" \\
+                     "setfattr -n user.x -v y f"; do
                 eval "$c" > /dev/null 2>&1; echo "$c: $?"
             done; true'
         cat f

@@ -56,7 +56,7 @@ def test_tar_unpacks_into_the_spool(repo, mnt, source):
 
 
 def test_edits_in_a_tree_of_a_snapshot(repo, mnt, source, tmp_path):
-    """sed -i, mv, ln, appending, cutting, in a working copy over a snapshot and in a plain folder: the same comes out."""
+    """sed -i, mv, ln, appending, cutting: a working copy over a snapshot ends up as a plain folder does."""
     repo.drfs("backup", "files", str(source) + "/")
     twin = tmp_path / "twin"
     shell(f"cp -a '{source}' '{twin}'")
