@@ -148,7 +148,7 @@ static int may_remove(struct work *w, const struct work_name *n, const char *nam
 static int remove_name(struct work *w, uint64_t parent, const char *name, bool folder, struct error *err)
 {
 	struct index_inode dir = INDEX_INODE_INIT;
-	struct work_name n;
+	struct work_name n = {0};
 	int rc = work_dir_at(w, parent, &dir, err);
 	if (rc == 0)
 		rc = work_name_at(w, &dir, name, &n, err);
