@@ -26,7 +26,7 @@ struct merge {
 	struct index *index;
 	const struct snapshot *base; /* NULL: none */
 	struct node_source *nodes;
-	uint64_t bytes;             /* told so far */
+	struct merge_sums sums;     /* told so far */
 	struct merge_group *groups; /* open addressing */
 	size_t group_count, group_slots;
 	uint64_t next_group;

@@ -119,8 +119,8 @@ static int tell_entry(struct merge *m, const struct index_inode *inode, struct e
 		return r;
 	if (S_ISREG(inode->mode))
 		e->disk_bytes = source.disk_bytes;
-	if (!checked_add_u64(m->bytes, S_ISREG(e->mode) ? e->size : 0, &m->bytes))
-		m->bytes = UINT64_MAX;
+	if (!checked_add_u64(m->sums.bytes, S_ISREG(e->mode) ? e->size : 0, &m->sums.bytes))
+		m->sums.bytes = UINT64_MAX;
 	r = feed_entry(m->feed, e, &source.content, err);
 	merge_source_release(m, &source);
 	return r;

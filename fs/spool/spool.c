@@ -217,6 +217,7 @@ int spool_open(
 	s->o = *options;
 	s->lock_fd = -1;
 	s->patience = SPOOL_PATIENCE;
+	s->grown = SPOOL_GROWN;
 	s->opening = true;
 	s->epoch = epoch_ref(epoch);
 	pthread_mutex_init(&s->lock, NULL);

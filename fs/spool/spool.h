@@ -14,8 +14,10 @@
  * idle_max), close (2 s after a close, all in one commit), manual; and when it
  * is asked to. A store that fails is tried again, waiting longer each time (1
  * s to 5 min, full jitter); what is staged stays. At start every dataset with
- * uncommitted changes is taken up. Once a dataset has nothing to commit and
- * another host's snapshot is newer than its base, it moves there.
+ * uncommitted changes is taken up. Once a dataset has nothing to commit,
+ * has been quiet for its idle time, and another host's snapshot is newer than
+ * its base, it moves there; likewise to its own commit when the overlay has
+ * grown large.
  *
  * Threads: all calls by any thread. No lock is held over I/O.
  */

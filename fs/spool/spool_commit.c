@@ -80,7 +80,7 @@ static void note_done(struct spool_copy *c, const struct commit_result *result)
 	c->next_try = 0;
 	c->last_error[0] = '\0';
 	c->last_commit = clock_now();
-	c->grown = result->inodes > SPOOL_GROWN;
+	c->grown = result->weight > c->s->grown;
 	c->shown = c->shown || c->grown;
 	if (result->snapshot != NULL) {
 		keep_text(c->size_warning, result->size_warning);
@@ -230,8 +230,13 @@ static enum turn decide(
 
 	if (c->removing || c->removed || (s->closing && (!s->last_round || c->failures > 0)))
 		return TURN_END;
-	if (!pending && c->waits == NULL)
-		return c->shown && !s->closing ? TURN_MOVE : TURN_END;
+	if (!pending && c->waits == NULL) {
+		if (!c->shown || s->closing)
+			return TURN_END;
+		/* Whoever is at work here, if only between two files, keeps the inode numbers that he knows. */
+		*ret_due = state->last_change == 0 ? now : spool_quiet(rule, state);
+		return *ret_due <= now ? TURN_MOVE : TURN_WAIT;
+	}
 	if (s->closing && rule->policy == SPOOL_MANUAL && c->waits == NULL)
 		return TURN_END;
 	*ret_due = c->waits != NULL || s->closing ? now : spool_due(rule, state, c->closed, now);
