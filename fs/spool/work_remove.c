@@ -181,7 +181,9 @@ static int remove_call(struct work *w, uint64_t parent, const char *name, bool f
 	work_enter(w);
 	work_warm(w, parent, name);
 	work_lock(w);
+	index_urgent(w->index, true); /* on a full disk this is what helps */
 	rc = remove_name(w, parent, name, folder, err);
+	index_urgent(w->index, false);
 	work_unlock(w);
 	work_leave(w);
 	return rc;
