@@ -1,15 +1,13 @@
 # SPDX-License-Identifier: MIT
 """Everyday tools write into the spool; what they wrote is in the snapshot."""
 
-import glob
 import mmap
 import os
 import random
 import sqlite3
-import subprocess
 
 import pytest
-from contract import errno_of, newest, open_to_all, read, shell
+from contract import errno_of, newest, read, shell
 from spooling import assert_committed, assert_same, commit, configure, count, dataset, differences
 
 pytestmark = pytest.mark.usefixtures("fuse")
@@ -214,44 +212,6 @@ def test_renaming_a_folder_of_a_snapshot_keeps_what_is_in_it(repo, mnt, tmp_path
     assert_same(src, work, times=False)
     assert_committed(repo, mnt, "files")
     assert_same(src, mnt + "/files/latest", times=False)
-
-
-PROGRAMS = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
-
-
-@pytest.mark.skipif(not PROGRAMS, reason="there is no PostgreSQL")
-def test_pg_dump_writes_every_format(repo, mnt, tmp_path):
-    become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    with open_to_all() as folder:
-        if become:
-            subprocess.run(["chown", "postgres", folder], check=True)
-        env = dict(os.environ, PATH=PROGRAMS[-1] + ":" + os.environ["PATH"], PGHOST=folder, PGUSER="postgres")
-
-        def as_postgres(line):
-            subprocess.run([*become, "bash", "-c", line], env=env, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-
-        as_postgres(f"initdb -U postgres -A trust -N {folder}/data")
-        as_postgres(f"pg_ctl -w -D {folder}/data -l {folder}/log -o \"-c listen_addresses= -k {folder} -F\" start")
-        try:
-            subprocess.run(["psql", "-qX"], env=env, check=True, text=True, input="CREATE DATABASE shop;\n\\c shop\n"
-                           + "".join(f"CREATE TABLE t{i} AS SELECT g, md5(g::text) FROM generate_series(1,20000) g;"
-                                     for i in range(4)))
-            work = dataset(mnt, "db")
-            shell(f"pg_dump -Fp shop > {work}/shop.sql && pg_dump -Fc shop > {work}/shop.dump && "
-                  f"pg_dump -Fd -j 4 -f {work}/shop.dir shop", env=env)
-            assert_committed(repo, mnt, "db")
-            shell(f"createdb back && psql -qX -v ON_ERROR_STOP=1 back < {mnt}/db/latest.sql", env=env)
-            shell(f"createdb back2 && pg_restore -d back2 {mnt}/db/latest.dump", env=env)
-            shell(f"createdb back3 && pg_restore -j 2 -d back3 {mnt}/db/latest/shop.dir", env=env)
-            # Cut short: kept as partial, latest stays.
-            good = newest(repo, "db")["name"]
-            shell(f"{{ pg_dump -Fp shop || true; }} | head -c 300000 > {work}/shop.sql", env=env)
-            commit(work)
-            torn = newest(repo, "db")
-            assert torn["state"] == "partial" and torn["name"].endswith(".partial")
-            assert os.readlink(mnt + "/db/latest") == good
-        finally:
-            as_postgres(f"pg_ctl -w -D {folder}/data -m immediate stop")
 
 
 def test_no_change_makes_no_snapshot(repo, mnt, source):
