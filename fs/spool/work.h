@@ -18,8 +18,8 @@
  *
  * Threads: all calls by any thread. One lock guards the index and the table of active files; it is not held
  * while bytes are read from the archive, or written, nor over fdatasync. Permissions are the kernel's to check.
- * Errors: those in enum error_code have their usual errno; what has none of its own is a negative errno turned by
- * WORK_ERRNO() (ERR_NOT_FOUND: ENOENT). Every call that returns names is bounded by what the caller asks for.
+ * Errors: those in enum error_code have their usual errno; POSIX tells more apart: enum work_error;
+ * errmap_errno() knows both (ERR_NOT_FOUND: ENOENT). Every call that returns names is bounded by what the caller asks for.
  */
 
 #include <sys/stat.h>
@@ -99,7 +99,8 @@ struct work_owner {
 	gid_t gid;
 	mode_t umask; /* taken off the mode where the folder has no default ACL; 0 where the kernel did so */
 };
-/* mode has the type: S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK, S_IFDIR. A folder with the set-group-ID bit hands
+/* What is made by S_IFREG is left out of commits until it was opened and closed once, or was left alone for a second.
+ * mode has the type: S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK, S_IFDIR. A folder with the set-group-ID bit hands
  * its group (and, to folders, the bit) down. A default ACL is inherited. */
 int work_make(struct work *w, uint64_t parent, const char *name, mode_t mode, dev_t rdev, struct work_owner owner,
 	struct stat *ret, struct error *err);
@@ -185,7 +186,8 @@ struct work_frozen {
 	char **never_closed;   /* paths of new files that are left out; NULL-terminated */
 };
 int work_freeze(struct work *w, struct work_frozen **ret_frozen, struct error *err);
-void work_thaw(struct work *w, struct work_frozen *frozen); /* NULL is a no-op; staged files that nothing needs any more go now */
+/* Staged files that nothing needs any more go now. NULL is a no-op. */
+void work_thaw(struct work *w, struct work_frozen *frozen);
 /*
  * What was frozen is durable in `snapshot` (NULL: it was equal to the base): unchanged files point there now, their
  * staged bytes go once no handle is open. To be followed by work_thaw().

@@ -471,7 +471,7 @@ static void *work_on(void *arg)
 	struct worker *t = arg;
 	struct work *w = t->m->work;
 	char name[32], other[32], text[32];
-	struct work_file *f;
+	struct work_file *f = NULL;
 	struct stat st, dir;
 	struct seen *s = calloc(1, sizeof(*s));
 	int rc = s ? work_lookup(w, 0, "a", &dir, NULL) : ERR_NO_MEMORY;
