@@ -30,6 +30,8 @@ def test_cp_a_into_a_new_dataset_is_in_the_snapshot_as_it_was(repo, mnt, source)
 @pytest.mark.parametrize("how", ["", "--inplace", "--whole-file", "--inplace --no-whole-file"])
 def test_rsync_brings_a_dataset_to_what_the_source_is_now(repo, mnt, source, how):
     work = dataset(mnt, "files")
+    # rsync looks at whole seconds: what is changed below must not be as old as this.
+    os.utime(source / "sub" / "deeper" / "c.bin", (1_600_000_000, 1_600_000_000))
     shell(f"rsync -aHAX --delete {how} '{source}/' '{work}/'")
     assert_committed(repo, mnt, "files", like=source)
     (source / "sub" / "b.txt").write_text("beta\n" * 500 + "gamma\n" + "beta\n" * 500)
