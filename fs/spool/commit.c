@@ -195,6 +195,7 @@ static int run_frozen(struct commit *c, struct error *err)
 		.find = o->find,
 		.find_arg = o->find_arg,
 		.last = c->last,
+		.resumed = o->last == NULL,
 		.progress = o->progress};
 	if (r == 0 && c->merge.owners == NULL)
 		r = error_no_memory(err, "owners");

@@ -36,6 +36,8 @@ struct merge_options {
 	void *find_arg;
 	/* Where content is looked for when its snapshot is gone: what this working copy made last. NULL: nowhere. */
 	const struct snapshot *last;
+	/* The first commit of this run: `last` may hold what a run that was killed committed and could not note. */
+	bool resumed;
 	atomic_uint_fast64_t *progress; /* counted up with whatever is told or read; may be NULL */
 };
 

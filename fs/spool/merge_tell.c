@@ -113,7 +113,7 @@ int merge_root(struct merge *m, const struct index_inode *inode, struct error *e
 static int tell_entry(struct merge *m, const struct index_inode *inode, struct entry *e, struct error *err)
 {
 	struct merge_source source = {0};
-	int r = merge_source(m, inode, &source, err);
+	int r = merge_source(m, inode, e, &source, err);
 
 	if (r < 0)
 		return r;

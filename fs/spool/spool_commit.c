@@ -151,6 +151,16 @@ static void commit_once(struct spool_copy *c)
 	c->busy = false;
 }
 
+static bool is_held(struct spool *s, const struct id *id)
+{
+	const struct epoch *epoch = spool_epoch(s);
+	const struct snapshot *now = snapset_by_id(epoch->set, id);
+	bool held = now != NULL && now->held;
+
+	epoch_unref(epoch);
+	return held;
+}
+
 /* Holds the base while changes stand on it. Called with the lock, which is given up meanwhile. */
 static void hold_base(struct spool_copy *c)
 {
@@ -162,7 +172,8 @@ static void hold_base(struct spool_copy *c)
 	c->hold_try = now + HOLD_RETRY;
 	c->busy = true;
 	pthread_mutex_unlock(&s->lock);
-	bool held = hold_take(s->o.repo, c->dir, work_base(c->work), s->o.log);
+	const struct snapshot *base = work_base(c->work);
+	bool held = hold_take(s->o.repo, c->dir, base, base != NULL && is_held(s, &base->id), s->o.log);
 	pthread_mutex_lock(&s->lock);
 	c->busy = false;
 	c->held = held;
