@@ -13,8 +13,8 @@
  *
  * Threads: feed_* are called by the walker's thread alone, inside the feed
  * function, and wait while the queue is full. A content's functions are called
- * by any reader of the run. Errors: what a feed_* returned must be returned by
- * the feed function; the run fails with it.
+ * by any reader of the run; those of a pg_dump folder's tables of contents within feed_entry() too. Errors: what a
+ * feed_* returned must be returned by the feed function; the run fails with it.
  */
 
 #include "archive/backup.h"
@@ -85,7 +85,7 @@ struct feed_options {
 	char *const *tags;
 	size_t tag_count;
 	unsigned threads;
-	struct reader *reader; /* for the base's nodes and chunks; borrowed */
+	struct reader *reader; /* for the base's nodes and chunks, and FEED_ENTRY's; never NULL; borrowed */
 	backup_warn_fn *warn;
 	void *warn_arg;
 	const volatile int *cancel; /* may be NULL */

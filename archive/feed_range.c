@@ -17,7 +17,7 @@ static int add_span(struct feed *f, uint64_t first, uint64_t end, struct error *
 		last->end = end;
 		return 0;
 	}
-	if (f->span_count == f->span_cap) {
+	if (f->spans == NULL || f->span_count == f->span_cap) {
 		size_t cap = f->span_cap == 0 ? 16 : f->span_cap * 2;
 		struct span *bigger = reallocarray(f->spans, cap, sizeof(*bigger));
 		if (bigger == NULL)

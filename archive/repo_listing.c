@@ -108,7 +108,6 @@ void repo_listing_free(struct repo_listing *listing)
 
 struct repo_listing *repo_take_listing(struct repo *repo)
 {
-	struct repo_listing *listing = repo->listing;
-	repo->listing = NULL;
-	return listing;
+	/* A mount looks for snapshots while it commits one: each of the two may be the first to ask. */
+	return __atomic_exchange_n(&repo->listing, NULL, __ATOMIC_ACQ_REL);
 }

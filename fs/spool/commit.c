@@ -14,6 +14,7 @@ struct commit {
 	const struct snapshot *last; /* NULL: nothing but the base */
 	struct merge_options merge;
 	struct commit_result *result;
+	uint64_t renamed;
 };
 
 void commit_result_release(struct commit_result *r)
@@ -121,11 +122,13 @@ static void judge_size(struct commit *c, struct feed *f, uint64_t bytes)
 static int tell(void *arg, struct feed *f, struct error *err)
 {
 	struct commit *c = arg;
-	uint64_t bytes;
-	int r = merge_run(&c->merge, f, &bytes, err);
+	struct merge_sums sums;
+	int r = merge_run(&c->merge, f, &sums, err);
 
-	if (r == 0)
-		judge_size(c, f, bytes);
+	if (r < 0)
+		return r;
+	c->renamed = sums.renamed;
+	judge_size(c, f, sums.bytes);
 	return r;
 }
 
@@ -182,7 +185,7 @@ static void tell_log(const struct commit *c)
 static int run_frozen(struct commit *c, struct error *err)
 {
 	const struct commit_options *o = c->o;
-	int r = index_count(c->frozen->index, &c->result->inodes, err);
+	int r = index_count(c->frozen->index, &c->result->weight, err);
 
 	c->result->change = c->frozen->change;
 	c->last = o->last != NULL ? o->last : commit_last(o->repo, o->set, c->dataset, c->frozen->base);
@@ -192,12 +195,14 @@ static int run_frozen(struct commit *c, struct error *err)
 		.find = o->find,
 		.find_arg = o->find_arg,
 		.last = c->last,
+		.resumed = o->last == NULL,
 		.progress = o->progress};
 	if (r == 0 && c->merge.owners == NULL)
 		r = error_no_memory(err, "owners");
 	if (r == 0)
 		r = feed(c, err);
 	owners_free(c->merge.owners);
+	c->result->weight += c->renamed;
 	if (r < 0)
 		return r;
 	const struct snapshot *stands = c->last; /* nothing was made: it is equal to this */

@@ -50,7 +50,7 @@ struct commit_options {
 struct commit_result {
 	struct snapshot *snapshot; /* owned by the caller; NULL: nothing had changed */
 	uint64_t change;           /* what was committed: all up to this change */
-	uint64_t inodes;           /* in the overlay: how far it has grown */
+	uint64_t weight;           /* of the overlay: inodes, and entries that are written anew for being renamed */
 	char *size_warning;        /* owned; NULL: its size is nothing unusual */
 	char *crossed;             /* owned: the host whose newer snapshot this one does not build on; NULL: none */
 };

@@ -12,7 +12,7 @@
 #include "base/host.h"
 
 /* What stands in the file; false: nothing is held. */
-static bool held(const char *path, struct id *ret_id)
+static bool noted(const char *path, struct id *ret_id)
 {
 	struct buf text = {0};
 
@@ -47,7 +47,7 @@ static int take(struct repo *repo, const char *path, const struct id *id, struct
 	return fileio_create(path, 0600, hex, strlen(hex), err);
 }
 
-bool hold_take(struct repo *repo, const char *dir, const struct snapshot *base, struct log *log)
+bool hold_take(struct repo *repo, const char *dir, const struct snapshot *base, bool held, struct log *log)
 {
 	struct error err = ERROR_INIT;
 	struct id now;
@@ -58,11 +58,14 @@ bool hold_take(struct repo *repo, const char *dir, const struct snapshot *base, 
 		free(path);
 		return base == NULL;
 	}
-	if (!held(path, &now))
+	bool ours = noted(path, &now);
+	if (!ours && !held) {
+		unlink(path); /* it could not be read */
 		r = take(repo, path, &base->id, &err);
+	}
 	free(path);
 	if (r == 0)
-		return true;
+		return ours || !held;
 	log_warn(log, "spool: cannot hold '%s/%s', on which changes stand, against pruning: %s", base->dataset,
 		base->name, error_text(&err));
 	return r == ERR_DENIED;
@@ -77,7 +80,7 @@ bool hold_release(struct repo *repo, const char *dir, const struct snapshot *bas
 
 	if (path == NULL)
 		return false;
-	if (held(path, &was) && (base == NULL || !id_equal(&was, &base->id))) {
+	if (noted(path, &was) && (base == NULL || !id_equal(&was, &base->id))) {
 		r = put(repo, MARK_UNHOLD, &was, &err);
 		if ((r == 0 || r == ERR_DENIED) && unlink(path) != 0 && errno != ENOENT)
 			r = error_set_errno(&err, errno, "cannot remove '%s'", path);

@@ -14,8 +14,12 @@
 
 #include "archive/snapshot.h"
 
-/* Holds `base` (NULL: none), unless that was done. True when nothing is left to be done (or ever could be). */
-bool hold_take(struct repo *repo, const char *dir, const struct snapshot *base, struct log *log);
+/*
+ * Holds `base` (NULL: none), unless that was done. held: it is held by now; if not by us, then by someone whose hold is
+ * not ours to lift later, so that no mark is put while it stands. True when nothing is left to be done (or ever could
+ * be); else to be called again after a while.
+ */
+bool hold_take(struct repo *repo, const char *dir, const struct snapshot *base, bool held, struct log *log);
 /* Lifts the hold of whatever was held, unless that is `base`. True when nothing is left to be done. */
 bool hold_release(struct repo *repo, const char *dir, const struct snapshot *base, struct log *log);
 

@@ -295,7 +295,7 @@ static int tell_all(struct merge *m, struct error *err)
 	return r;
 }
 
-int merge_run(const struct merge_options *options, struct feed *f, uint64_t *ret_bytes, struct error *err)
+int merge_run(const struct merge_options *options, struct feed *f, struct merge_sums *ret_sums, struct error *err)
 {
 	const struct snapshot *base = options->frozen->base;
 	struct merge m = {
@@ -313,7 +313,7 @@ int merge_run(const struct merge_options *options, struct feed *f, uint64_t *ret
 			options->reader, &base->root, base->root_sealed.data, base->root_sealed.len, base->root_key);
 	int r = tell_all(&m, err == NULL ? &local : err);
 	if (r == 0)
-		*ret_bytes = m.bytes;
+		*ret_sums = m.sums;
 	free(m.groups);
 	return r;
 }

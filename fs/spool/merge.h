@@ -36,13 +36,19 @@ struct merge_options {
 	void *find_arg;
 	/* Where content is looked for when its snapshot is gone: what this working copy made last. NULL: nowhere. */
 	const struct snapshot *last;
+	/* The first commit of this run: `last` may hold what a run that was killed committed and could not note. */
+	bool resumed;
 	atomic_uint_fast64_t *progress; /* counted up with whatever is told or read; may be NULL */
 };
 
+struct merge_sums {
+	uint64_t bytes;   /* of all files told and taken over */
+	uint64_t renamed; /* entries of the base that were taken over under other keys: each commit writes them anew */
+};
 /*
- * Tells everything; what feed_* returned otherwise. *ret_bytes: of all files told and taken over. ERR_CORRUPT: the
- * overlay does not fit together; ERR_NOT_FOUND: a staged file, or the snapshot that holds bytes of a file, is gone.
+ * Tells everything; what feed_* returned otherwise. ERR_CORRUPT: the overlay does not fit together; ERR_NOT_FOUND: a
+ * staged file, or the snapshot that holds bytes of a file, is gone.
  */
-int merge_run(const struct merge_options *options, struct feed *f, uint64_t *ret_bytes, struct error *err);
+int merge_run(const struct merge_options *options, struct feed *f, struct merge_sums *ret_sums, struct error *err);
 
 #endif

@@ -25,8 +25,8 @@ int merge_rank(struct merge *m, const struct buf *prefix, const void *tail, size
 
 static int add(struct merge *m, uint64_t bytes)
 {
-	if (!checked_add_u64(m->bytes, bytes, &m->bytes))
-		m->bytes = UINT64_MAX;
+	if (!checked_add_u64(m->sums.bytes, bytes, &m->sums.bytes))
+		m->sums.bytes = UINT64_MAX;
 	return 0;
 }
 
@@ -66,6 +66,8 @@ int merge_range(
 		return fail(m, r, err);
 	if (from->len == to->len && (to->len == 0 || memcmp(from->data, to->data, to->len) == 0))
 		rename = (struct feed_rename){0};
+	else
+		m->sums.renamed += end - first;
 	merge_progress(m->o);
 	return feed_range(m->feed, first, end, &rename, err);
 }

@@ -205,12 +205,42 @@ static int source_layers(struct merge *m, const struct index_inode *inode, struc
 	return r;
 }
 
-int merge_source(struct merge *m, const struct index_inode *inode, struct merge_source *ret, struct error *err)
+static bool same_time(const struct entry_time *a, const struct entry_time *b)
+{
+	return a->sec == b->sec && a->nsec == b->nsec;
+}
+
+/*
+ * Was this very state committed, by a run that was killed before it could note that? Its entry is taken then: small
+ * files that are read again may come to lie in other chunks, and the snapshot would be made twice. False: no, or it
+ * cannot be told.
+ */
+static bool committed_before(struct merge *m, const struct entry *as, struct merge_source *s)
+{
+	const struct entry *e;
+
+	if (!m->o->resumed || m->o->last == NULL ||
+		tree_find(m->nodes, &m->o->last->root, as->key, as->key_len, &s->leaf, &e, NULL, NULL) < 0)
+		return false;
+	if (e->mode == as->mode && e->size == as->size && same_time(&e->mtime, &as->mtime) &&
+		same_time(&e->ctime, &as->ctime)) {
+		s->content.source = FEED_ENTRY;
+		s->content.entry = e;
+		s->disk_bytes = e->disk_bytes;
+		return true;
+	}
+	m->nodes->put(m->nodes, s->leaf);
+	s->leaf = NULL;
+	return false;
+}
+
+int merge_source(struct merge *m, const struct index_inode *inode, const struct entry *as, struct merge_source *ret,
+	struct error *err)
 {
 	struct merge_source s = {.content.source = FEED_NONE};
 	int r = 0;
 
-	if (S_ISREG(inode->mode) && inode->size > 0) {
+	if (S_ISREG(inode->mode) && inode->size > 0 && (inode->layers.len == 0 || !committed_before(m, as, &s))) {
 		if (!id_is_zero(&inode->content_snapshot))
 			r = find_entry(m, inode, &s, err);
 		if (r == 0 && s.content.entry != NULL && inode->layers.len == 0 &&

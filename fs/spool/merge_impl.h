@@ -26,7 +26,7 @@ struct merge {
 	struct index *index;
 	const struct snapshot *base; /* NULL: none */
 	struct node_source *nodes;
-	uint64_t bytes;             /* told so far */
+	struct merge_sums sums;     /* told so far */
 	struct merge_group *groups; /* open addressing */
 	size_t group_count, group_slots;
 	uint64_t next_group;
@@ -68,7 +68,8 @@ struct merge_source {
 	size_t range_count, range_cap;
 	uint64_t disk_bytes;
 };
-int merge_source(struct merge *m, const struct index_inode *inode, struct merge_source *ret, struct error *err);
+int merge_source(struct merge *m, const struct index_inode *inode, const struct entry *as, struct merge_source *ret,
+	struct error *err);
 void merge_source_release(struct merge *m, struct merge_source *s);
 
 #endif

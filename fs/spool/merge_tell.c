@@ -113,14 +113,14 @@ int merge_root(struct merge *m, const struct index_inode *inode, struct error *e
 static int tell_entry(struct merge *m, const struct index_inode *inode, struct entry *e, struct error *err)
 {
 	struct merge_source source = {0};
-	int r = merge_source(m, inode, &source, err);
+	int r = merge_source(m, inode, e, &source, err);
 
 	if (r < 0)
 		return r;
 	if (S_ISREG(inode->mode))
 		e->disk_bytes = source.disk_bytes;
-	if (!checked_add_u64(m->bytes, S_ISREG(e->mode) ? e->size : 0, &m->bytes))
-		m->bytes = UINT64_MAX;
+	if (!checked_add_u64(m->sums.bytes, S_ISREG(e->mode) ? e->size : 0, &m->sums.bytes))
+		m->sums.bytes = UINT64_MAX;
 	r = feed_entry(m->feed, e, &source.content, err);
 	merge_source_release(m, &source);
 	return r;

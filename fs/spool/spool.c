@@ -194,6 +194,17 @@ static void spool_free(struct spool *s)
 	free(s);
 }
 
+/* What an earlier run left uncommitted goes on. */
+static void begin(struct spool *s)
+{
+	pthread_mutex_lock(&s->lock);
+	s->opening = false;
+	for (size_t i = 0; i < s->copy_count; i++)
+		if (s->copies[i]->events > 0)
+			spool_wake(s->copies[i]);
+	pthread_mutex_unlock(&s->lock);
+}
+
 int spool_open(
 	const struct spool_options *options, const struct epoch *epoch, struct spool **ret_spool, struct error *err)
 {
@@ -206,6 +217,8 @@ int spool_open(
 	s->o = *options;
 	s->lock_fd = -1;
 	s->patience = SPOOL_PATIENCE;
+	s->grown = SPOOL_GROWN;
+	s->opening = true;
 	s->epoch = epoch_ref(epoch);
 	pthread_mutex_init(&s->lock, NULL);
 	pthread_mutex_init(&s->known_lock, NULL);
@@ -218,11 +231,13 @@ int spool_open(
 		r = take_lock(s, err);
 	if (r == 0)
 		r = spool_take_up(s, err);
-	if (r == 0)
-		*ret_spool = s;
-	else
+	if (r < 0) {
 		spool_free(s);
-	return r;
+		return r;
+	}
+	*ret_spool = s;
+	begin(s);
+	return 0;
 }
 
 /* Waits for all threads, with the lock; those that take longer are told to stop. */

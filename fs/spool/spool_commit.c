@@ -80,7 +80,7 @@ static void note_done(struct spool_copy *c, const struct commit_result *result)
 	c->next_try = 0;
 	c->last_error[0] = '\0';
 	c->last_commit = clock_now();
-	c->grown = result->inodes > SPOOL_GROWN;
+	c->grown = result->weight > c->s->grown;
 	c->shown = c->shown || c->grown;
 	if (result->snapshot != NULL) {
 		keep_text(c->size_warning, result->size_warning);
@@ -151,6 +151,16 @@ static void commit_once(struct spool_copy *c)
 	c->busy = false;
 }
 
+static bool is_held(struct spool *s, const struct id *id)
+{
+	const struct epoch *epoch = spool_epoch(s);
+	const struct snapshot *now = snapset_by_id(epoch->set, id);
+	bool held = now != NULL && now->held;
+
+	epoch_unref(epoch);
+	return held;
+}
+
 /* Holds the base while changes stand on it. Called with the lock, which is given up meanwhile. */
 static void hold_base(struct spool_copy *c)
 {
@@ -162,7 +172,8 @@ static void hold_base(struct spool_copy *c)
 	c->hold_try = now + HOLD_RETRY;
 	c->busy = true;
 	pthread_mutex_unlock(&s->lock);
-	bool held = hold_take(s->o.repo, c->dir, work_base(c->work), s->o.log);
+	const struct snapshot *base = work_base(c->work);
+	bool held = hold_take(s->o.repo, c->dir, base, base != NULL && is_held(s, &base->id), s->o.log);
 	pthread_mutex_lock(&s->lock);
 	c->busy = false;
 	c->held = held;
@@ -230,8 +241,13 @@ static enum turn decide(
 
 	if (c->removing || c->removed || (s->closing && (!s->last_round || c->failures > 0)))
 		return TURN_END;
-	if (!pending && c->waits == NULL)
-		return c->shown && !s->closing ? TURN_MOVE : TURN_END;
+	if (!pending && c->waits == NULL) {
+		if (!c->shown || s->closing)
+			return TURN_END;
+		/* Whoever is at work here, if only between two files, keeps the inode numbers that he knows. */
+		*ret_due = state->last_change == 0 ? now : spool_quiet(rule, state);
+		return *ret_due <= now ? TURN_MOVE : TURN_WAIT;
+	}
 	if (s->closing && rule->policy == SPOOL_MANUAL && c->waits == NULL)
 		return TURN_END;
 	*ret_due = c->waits != NULL || s->closing ? now : spool_due(rule, state, c->closed, now);
@@ -278,7 +294,7 @@ static void *committer(void *arg)
 void spool_wake(struct spool_copy *c)
 {
 	c->events++;
-	if (!c->running && c->work != NULL && !c->removed)
+	if (!c->running && c->work != NULL && !c->removed && !c->s->opening)
 		c->running = spool_thread(c->s, committer, c);
 	pthread_cond_broadcast(&c->s->cond);
 }

@@ -29,7 +29,7 @@
 #define SPOOL_CLOSE_WAIT (2 * CLOCK_SECOND)
 #define SPOOL_RETRY_FIRST CLOCK_SECOND
 #define SPOOL_RETRY_MOST (300 * CLOCK_SECOND)
-/* An overlay of so many inodes moves to what it committed, when it can. */
+/* An overlay of such a weight (commit.h) moves to what it committed, when it can. */
 enum { SPOOL_GROWN = 100000, SPOOL_TEXT_MAX = 300 };
 
 /* A commit that was asked for. */
@@ -75,6 +75,7 @@ struct spool {
 	char *dir;              /* fixed: of this repository */
 	int lock_fd;
 	int64_t patience; /* fixed; SPOOL_PATIENCE but in tests */
+	uint64_t grown;   /* fixed; SPOOL_GROWN but in tests */
 	pthread_mutex_t lock;
 	pthread_cond_t cond; /* of everything, by CLOCK_MONOTONIC */
 	struct spool_copy **copies;
@@ -82,6 +83,7 @@ struct spool {
 	struct catalog *catalog; /* opened by the first commit, and kept */
 	unsigned threads;        /* running ones, the watcher among them */
 	bool watching, closing;
+	bool opening;    /* no thread starts before the spool's owner has it */
 	bool last_round; /* while closing: what is due by policy is committed still */
 	volatile int cancel;
 	pthread_mutex_t known_lock;
@@ -121,6 +123,8 @@ void spool_copy_free(struct spool_copy *c);
 /* When a commit is due, by clock_monotonic(); INT64_MAX: not before something happens. `closed`: the first close that
  * is not committed, 0: none. */
 int64_t spool_due(const struct spool_rule *rule, const struct work_state *state, int64_t closed, int64_t now);
+/* From when on it counts as quiet. */
+int64_t spool_quiet(const struct spool_rule *rule, const struct work_state *state);
 /* How long to wait after so many failures in a row (from 1), drawn at random. */
 int64_t spool_backoff(unsigned failures);
 

@@ -16,9 +16,13 @@ static int64_t sooner(int64_t a, int64_t b)
 	return a < b ? a : b;
 }
 
+int64_t spool_quiet(const struct spool_rule *rule, const struct work_state *state)
+{
+	return later(state->last_change, rule->idle_ns > 0 ? rule->idle_ns : IDLE_SECONDS * CLOCK_SECOND);
+}
+
 int64_t spool_due(const struct spool_rule *rule, const struct work_state *state, int64_t closed, int64_t now)
 {
-	int64_t idle = rule->idle_ns > 0 ? rule->idle_ns : IDLE_SECONDS * CLOCK_SECOND;
 	int64_t idle_max = rule->idle_max_ns > 0 ? rule->idle_max_ns : IDLE_MAX_SECONDS * CLOCK_SECOND;
 	int64_t due = INT64_MAX;
 
@@ -27,7 +31,7 @@ int64_t spool_due(const struct spool_rule *rule, const struct work_state *state,
 	if (state->last_change == 0) /* of a run that ended before it was committed */
 		return now;
 	if (state->open_dirty == 0)
-		due = later(state->last_change, idle);
+		due = spool_quiet(rule, state);
 	due = sooner(due, later(state->first_change != 0 ? state->first_change : state->last_change, idle_max));
 	if (rule->policy == SPOOL_CLOSE && closed != 0)
 		due = sooner(due, later(closed, SPOOL_CLOSE_WAIT));

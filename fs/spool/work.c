@@ -22,6 +22,8 @@ void work_leave(struct work *w)
 	bool due = atomic_load_explicit(&w->sweep_due, memory_order_relaxed);
 	if (due && atomic_exchange(&w->sweep_due, false))
 		work_sweep(w);
+	if (atomic_load_explicit(&w->ended, memory_order_relaxed) && atomic_exchange(&w->ended, false))
+		index_tidy(w->index);
 	pthread_rwlock_unlock(&w->gate);
 	if (atomic_load_explicit(&w->tell_changed, memory_order_relaxed) && atomic_exchange(&w->tell_changed, false) &&
 		w->changed != NULL)
@@ -70,6 +72,7 @@ int work_end(struct work *w, struct error *err)
 {
 	w->tx_began = 0;
 	w->tx_changes = 0;
+	atomic_store_explicit(&w->ended, true, memory_order_relaxed);
 	return index_end(w->index, err);
 }
 

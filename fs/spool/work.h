@@ -18,15 +18,16 @@
  *
  * Threads: all calls by any thread. One lock guards the index and the table of active files; it is not held
  * while bytes are read from the archive, or written, nor over fdatasync. Permissions are the kernel's to check.
- * Errors: those in enum error_code have their usual errno; what has none of its own is a negative errno turned by
- * WORK_ERRNO() (ERR_NOT_FOUND: ENOENT). Every call that returns names is bounded by what the caller asks for.
+ * Errors: those in enum error_code have their usual errno; POSIX tells more apart: enum work_error;
+ * errmap_errno() knows both (ERR_NOT_FOUND: ENOENT). Every call that returns names is bounded by what the caller asks
+ * for.
  */
 
 #include <sys/stat.h>
 
-#include "fs/view.h"
 #include "fs/spool/content.h"
 #include "fs/spool/index.h"
+#include "fs/view.h"
 
 /* Errors that POSIX tells apart and base/error.h does not: returned as they are, outside the range of error codes. */
 enum work_error {
@@ -52,15 +53,15 @@ struct work_options {
 	const char *dir;     /* of this working copy; made when missing. Copied. */
 	const char *dataset; /* copied */
 	struct view *view;   /* borrowed */
-	/* The snapshot to stand on when nothing is kept in `dir`: the dataset's newest (NULL: none yet). When `dir` holds
-	 * changes over an older one, `find` gives that. Snapshots are copied. */
+	/* The snapshot to stand on when nothing is kept in `dir`: the dataset's newest (NULL: none yet). When `dir`
+	 * holds changes over an older one, `find` gives that. Snapshots are copied. */
 	const struct snapshot *newest;
 	const struct snapshot *(*find)(void *arg, const struct id *id); /* NULL: it is gone */
 	void *find_arg;
 	uid_t uid; /* of a new dataset's root folder */
 	gid_t gid;
-	/* Called (by any thread, no lock held) after the first change since the last commit, and when a handle that wrote is
-	 * closed: policies live outside. May be NULL. */
+	/* Called (by any thread, no lock held) after the first change since the last commit, and when a handle that
+	 * wrote is closed: policies live outside. May be NULL. */
 	void (*changed)(void *arg, bool closed);
 	void *changed_arg;
 	bool power; /* durability = power: recording and renaming also wait for the disk */
@@ -75,8 +76,8 @@ const struct snapshot *work_base(struct work *w);
 
 /* ---- looking ---- */
 
-/* What stat shows, but for st_dev and st_ino (the caller's numbering; here *st.st_ino is the inode's number). A file that
- * is open shows its size of now. */
+/* What stat shows, but for st_dev and st_ino (the caller's numbering; here *st.st_ino is the inode's number). A file
+ * that is open shows its size of now. */
 int work_getattr(struct work *w, uint64_t ino, struct stat *ret, struct error *err);
 int work_lookup(struct work *w, uint64_t parent, const char *name, struct stat *ret, struct error *err);
 /* Of a folder; the root's is the root. */
@@ -99,7 +100,8 @@ struct work_owner {
 	gid_t gid;
 	mode_t umask; /* taken off the mode where the folder has no default ACL; 0 where the kernel did so */
 };
-/* mode has the type: S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK, S_IFDIR. A folder with the set-group-ID bit hands
+/* What is made by S_IFREG is left out of commits until it was opened and closed once, or was left alone for a second.
+ * mode has the type: S_IFREG, S_IFIFO, S_IFSOCK, S_IFCHR, S_IFBLK, S_IFDIR. A folder with the set-group-ID bit hands
  * its group (and, to folders, the bit) down. A default ACL is inherited. */
 int work_make(struct work *w, uint64_t parent, const char *name, mode_t mode, dev_t rdev, struct work_owner owner,
 	struct stat *ret, struct error *err);
@@ -124,9 +126,10 @@ enum work_set {
 /* Values in *st (mode's type is ignored). chown clears the set-ID bits as the kernel would. *ret: what it is then. */
 int work_setattr(
 	struct work *w, uint64_t ino, unsigned set, const struct stat *st, struct stat *ret, struct error *err);
-/* flags: 0, XATTR_CREATE, XATTR_REPLACE. posix_acl_access also sets the mode. "user.drfs." cannot be set: WORK_EPERM. */
-int work_setxattr(struct work *w, uint64_t ino, const char *name, const void *value, size_t len, int flags,
-	struct error *err);
+/* flags: 0, XATTR_CREATE, XATTR_REPLACE. posix_acl_access also sets the mode. "user.drfs." cannot be set: WORK_EPERM.
+ */
+int work_setxattr(
+	struct work *w, uint64_t ino, const char *name, const void *value, size_t len, int flags, struct error *err);
 int work_removexattr(struct work *w, uint64_t ino, const char *name, struct error *err);
 
 /* ---- files ---- */
@@ -140,14 +143,14 @@ int work_file_open(
 int work_file_close(struct work_file *f, struct error *err);
 int work_read(struct work_file *f, uint64_t off, void *dst, size_t len, size_t *ret_len, struct error *err);
 /* append: at the end as it is then. Clears set-ID bits where `kill_suid`. */
-int work_write(struct work_file *f, uint64_t off, const void *src, size_t len, bool append, bool kill_suid,
-	struct error *err);
+int work_write(
+	struct work_file *f, uint64_t off, const void *src, size_t len, bool append, bool kill_suid, struct error *err);
 int work_allocate(struct work_file *f, int mode, uint64_t off, uint64_t len, struct error *err);
 int work_seek(struct work_file *f, uint64_t off, bool data, uint64_t *ret_off, struct error *err);
 /* Copies up to len bytes; *ret_len: how many. A whole file of a snapshot or of a working copy that has nothing staged
  * shares its content when all of it goes to the start of an empty file. from_entry: of a snapshot, else `from`. */
 struct work_copy {
-	struct work_file *from;           /* or NULL, and: */
+	struct work_file *from; /* or NULL, and: */
 	const struct snapshot *snapshot;
 	const struct entry *entry;
 	uint64_t off;
@@ -166,11 +169,11 @@ uint64_t work_file_change(struct work_file *f);
 
 /* Facts for policies. */
 struct work_state {
-	uint64_t changes;      /* number of the last change */
-	uint64_t committed;    /* up to here it is in a snapshot */
-	int64_t last_change;   /* clock_monotonic() of it, ns; 0: none in this run */
-	int64_t first_change;  /* of the first one that is not committed */
-	unsigned open_dirty;   /* handles with unsaved writes */
+	uint64_t changes;     /* number of the last change */
+	uint64_t committed;   /* up to here it is in a snapshot */
+	int64_t last_change;  /* clock_monotonic() of it, ns; 0: none in this run */
+	int64_t first_change; /* of the first one that is not committed */
+	unsigned open_dirty;  /* handles with unsaved writes */
 	unsigned open_files;
 	uint64_t staged_bytes; /* best knowledge */
 };
@@ -178,14 +181,15 @@ void work_get_state(struct work *w, struct work_state *ret);
 
 /* A state that stays while writers go on: what every file's last close or fsync held. One at a time. */
 struct work_frozen {
-	struct index *index;   /* read-only */
-	int data;              /* folder of staged layers */
-	uint64_t change;       /* up to and with this one */
+	struct index *index;         /* read-only */
+	int data;                    /* folder of staged layers */
+	uint64_t change;             /* up to and with this one */
 	const struct snapshot *base; /* NULL: none */
-	char **never_closed;   /* paths of new files that are left out; NULL-terminated */
+	char **never_closed;         /* paths of new files that are left out; NULL-terminated */
 };
 int work_freeze(struct work *w, struct work_frozen **ret_frozen, struct error *err);
-void work_thaw(struct work *w, struct work_frozen *frozen); /* NULL is a no-op; staged files that nothing needs any more go now */
+/* Staged files that nothing needs any more go now. NULL is a no-op. */
+void work_thaw(struct work *w, struct work_frozen *frozen);
 /*
  * What was frozen is durable in `snapshot` (NULL: it was equal to the base): unchanged files point there now, their
  * staged bytes go once no handle is open. To be followed by work_thaw().

@@ -30,8 +30,12 @@ int work_under_open(
 
 static int open_content(struct work *w, struct active *a, const struct index_inode *row, struct error *err)
 {
-	struct content_options o = {
-		.dir = w->data, .layers = row->layers.data, .layers_len = row->layers.len, .size = row->size};
+	/* A commit may begin while this opens: as if one ran, until open_first() sees whether one does. */
+	struct content_options o = {.dir = w->data,
+		.layers = row->layers.data,
+		.layers_len = row->layers.len,
+		.size = row->size,
+		.sealed = true};
 	int rc = work_under_open(w, &row->content_snapshot, &row->content_key, &o.under, err);
 	return rc == 0 ? content_open(&o, &a->content, err) : rc;
 }

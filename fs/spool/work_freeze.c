@@ -248,10 +248,12 @@ static int settle_one(void *arg, const struct index_inode *inode, struct error *
 	bool same = rc == 0 && now.changed == inode->changed;
 	index_inode_release(&now);
 	rc = 0;
+	index_urgent(w->index, true);
 	if (same && a != NULL)
 		rc = settle_later(d, a, inode->changed, &key, err);
 	else if (same)
 		rc = work_settle(w, inode->ino, inode->changed, &d->at, &key, err);
+	index_urgent(w->index, false);
 	work_unlock(w);
 out:
 	buf_release(&key);
@@ -326,8 +328,10 @@ int work_committed(struct work *w, struct work_frozen *frozen, const struct snap
 			rc = settle_shared(&d, err);
 	}
 	work_lock(w);
+	index_urgent(w->index, true);
 	if (rc == 0)
 		rc = note_committed(w, frozen, &d.at, err);
+	index_urgent(w->index, false);
 	work_unlock(w);
 	if (rc == 0)
 		rc = index_sync(w->index, err);

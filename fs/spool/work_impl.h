@@ -116,8 +116,8 @@ struct work {
 	int64_t tx_began; /* 0: no change since the last end */
 	unsigned tx_changes;
 	int64_t last_change, first_change;
-	bool told; /* of the first change since the last commit */
-	atomic_bool tell_changed, sweep_due;
+	bool told;                                  /* of the first change since the last commit */
+	atomic_bool tell_changed, sweep_due, ended; /* what work_leave() is to see to */
 	unsigned open_files;
 	uint64_t staged;
 	atomic_uint open_dirty;

@@ -311,7 +311,7 @@ static int look_here(
 	struct work *w, uint64_t parent, const char *name, uint64_t *ret_lower, struct stat *ret, struct error *err)
 {
 	struct index_inode dir = INDEX_INODE_INIT;
-	uint64_t ino;
+	uint64_t ino = INDEX_NONE;
 	int rc = work_dir_at(w, parent, &dir, err);
 	*ret_lower = rc == 0 ? dir.lower : INDEX_NONE;
 	index_inode_release(&dir);

@@ -55,7 +55,7 @@ static int enter(struct work *w, uint64_t parent, const char *name, mode_t umask
 	struct stat *ret, struct error *err)
 {
 	struct index_inode dir = INDEX_INODE_INIT;
-	struct work_name n;
+	struct work_name n = {0};
 	int rc = place_new(w, parent, name, &dir, &n, err);
 	if (rc == 0)
 		rc = inherit(&dir, umask, row, err);
@@ -156,7 +156,7 @@ static int link_name(
 	struct work *w, uint64_t ino, uint64_t parent, const char *name, struct stat *ret, struct error *err)
 {
 	struct index_inode dir = INDEX_INODE_INIT, row = INDEX_INODE_INIT;
-	struct work_name n;
+	struct work_name n = {0};
 	bool up;
 	int rc = work_peek(w, ino, &row, &up, err);
 	if (rc == 0 && S_ISDIR(row.mode))

@@ -148,7 +148,7 @@ static int may_remove(struct work *w, const struct work_name *n, const char *nam
 static int remove_name(struct work *w, uint64_t parent, const char *name, bool folder, struct error *err)
 {
 	struct index_inode dir = INDEX_INODE_INIT;
-	struct work_name n;
+	struct work_name n = {0};
 	int rc = work_dir_at(w, parent, &dir, err);
 	if (rc == 0)
 		rc = work_name_at(w, &dir, name, &n, err);
@@ -181,7 +181,9 @@ static int remove_call(struct work *w, uint64_t parent, const char *name, bool f
 	work_enter(w);
 	work_warm(w, parent, name);
 	work_lock(w);
+	index_urgent(w->index, true); /* on a full disk this is what helps */
 	rc = remove_name(w, parent, name, folder, err);
+	index_urgent(w->index, false);
 	work_unlock(w);
 	work_leave(w);
 	return rc;

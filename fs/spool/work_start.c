@@ -101,6 +101,21 @@ static int copy_base(struct work *w, const struct snapshot *s, struct error *err
 	return 0;
 }
 
+/*
+ * All that was changed is in a snapshot. Is there anything to move to? Where the newest is what this stands on, what
+ * was committed since may have been forgotten; else it may only not be known yet.
+ */
+static bool may_move(const struct work *w, const struct work_options *o, const struct snapshot *base, uint64_t rows)
+{
+	if (o->newest == NULL)
+		return false;
+	if (base == NULL || !id_equal(&base->id, &o->newest->id))
+		return true;
+	return rows > 0 && !id_is_zero(&w->committed_at) &&
+	       (id_equal(&w->committed_at, &base->id) || o->find == NULL ||
+		       o->find(o->find_arg, &w->committed_at) == NULL);
+}
+
 /* The snapshot that the index stands on; the newest where there is nothing to keep. */
 static int take_base(struct work *w, const struct work_options *o, struct error *err)
 {
@@ -129,7 +144,7 @@ static int take_base(struct work *w, const struct work_options *o, struct error 
 			"to begin anew",
 			hex, w->dir);
 	}
-	bool moved = !set || (!any && o->newest != NULL && (s == NULL || !id_equal(&s->id, &o->newest->id)));
+	bool moved = !set || (!any && may_move(w, o, s, rows));
 	if (moved || gone) {
 		s = o->newest;
 		rc = rows > 0 ? index_clear(w->index, err) : 0;

@@ -363,9 +363,9 @@ static int group_up(struct work *w, const struct view_entry *e, struct index_ino
 int work_up(struct work *w, uint64_t ino, struct index_inode *ret, struct error *err)
 {
 	struct index_inode dir = INDEX_INODE_INIT;
-	struct view_entry e;
+	struct view_entry e = {0};
 	int rc = find_row(w, ino, ret, &e, err);
-	if (rc != 1)
+	if (rc != 1 || e.entry == NULL)
 		return rc;
 	if (S_ISDIR(e.entry->mode)) {
 		rc = folder_up(w, e.rank, ret, err);

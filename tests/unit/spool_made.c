@@ -308,7 +308,8 @@ static char *sorted(struct buf *b)
 	assert_false(buf_failed(b));
 	lines = calloc(b->len, sizeof(char *));
 	char *out = malloc(b->len + 2);
-	assert_true(lines != NULL && out != NULL);
+	assert_non_null(lines);
+	assert_non_null(out);
 	for (char *line = strtok_r((char *)b->data, "\n", &save); line != NULL; line = strtok_r(NULL, "\n", &save))
 		lines[count++] = line;
 	qsort(lines, count, sizeof(*lines), compare_lines);
@@ -443,7 +444,7 @@ int spool_made_try(struct spool_made *m, struct commit_result *result, struct er
 const struct snapshot *spool_made_commit(struct spool_made *m)
 {
 	struct error err = ERROR_INIT;
-	struct commit_result result;
+	struct commit_result result = {0};
 
 	must(spool_made_try(m, &result, &err), &err);
 	bool made = result.snapshot != NULL;

@@ -21,7 +21,8 @@ struct spool_made {
 	struct snapshot *base;     /* owned; NULL: none */
 	struct snapshot *kept[64]; /* what find() finds; owned */
 	size_t kept_count;
-	unsigned made, changed;
+	unsigned made;
+	atomic_uint changed;
 	uint64_t state; /* of the random numbers */
 };
 

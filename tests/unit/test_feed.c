@@ -10,6 +10,7 @@
 #include <cmocka.h>
 
 #include "archive/feed_impl.h"
+#include "archive/mark.h"
 #include "archive/object.h"
 #include "archive/prunelist.h"
 #include "archive/snapshot_void.h"
@@ -637,6 +638,29 @@ static void test_feed_run__what_lies_in_a_condemned_pack_is_stored_anew(void **s
 	reader_close(reader);
 }
 
+/* Nodes of a snapshot that was forgotten may not be named unread: they are read, and make the same tree. */
+static void test_feed_range__a_forgotten_base_is_read_entry_by_entry(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct reader *reader = feed_script_reader(f);
+	struct backup_result base, next;
+	struct error err = ERROR_INIT;
+
+	tell_many(2, 1400);
+	make_base(f, reader, &base);
+	struct mark mark = {.kind = MARK_FORGET, .subject = base.snapshot->id};
+	assert_int_equal(mark_put(f->repo, &mark, &err), 0);
+	feed_script_clear(&script);
+	feed_step_range(&script, 0, base.snapshot->root.entries);
+	script.mtime++;
+	feed_script_run(f, &script, base.snapshot, reader, &next);
+	expect_same_root(base.snapshot, next.snapshot);
+	assert_int_equal(next.others, base.others);
+	snapshot_free(base.snapshot);
+	snapshot_free(next.snapshot);
+	reader_close(reader);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -645,6 +669,7 @@ int main(void)
 		CASE(test_feed_range__random_stretches_and_entries_make_the_tree_of_all_told_anew),
 		CASE(test_feed_range__renamed_is_as_if_all_were_told_with_new_keys),
 		CASE(test_feed_range__one_change_among_many_entries_stores_few_nodes),
+		CASE(test_feed_range__a_forgotten_base_is_read_entry_by_entry),
 		CASE(test_feed_entry__links_of_a_file_are_read_once),
 		CASE(test_feed_entry__a_failing_reader_fails_the_run_with_its_error),
 		CASE(test_feed_entry__a_file_written_again_as_it_was_is_not_stored_again),

@@ -167,6 +167,28 @@ static void test_feed_checks__what_comes_from_below_is_read_for_its_verdict(void
 	snapshot_free(next);
 }
 
+static void test_feed_checks__an_empty_dump_moved_to_the_top_is_bad(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct archive_found found;
+	struct snapshot *base, *next;
+
+	feed_step_dir(&script, "tmp");
+	feed_step_empty(&script, "tmp/part");
+	base = run(f, NULL);
+	assert_int_equal(base->state, SNAPSHOT_WHOLE);
+	assert_true(archive_fixture_find(f->repo, base, "tmp/part", &found));
+	struct feed_step *step = feed_step_add(&script, "app.sql", S_IFREG | 0600);
+	step->content = (struct feed_content){.source = FEED_ENTRY, .entry = found.entry};
+	feed_step_dir(&script, "tmp");
+	next = run(f, base);
+	assert_int_equal(next->state, SNAPSHOT_PARTIAL);
+	expect_verdict(next, "app.sql", false);
+	archive_fixture_let_go(&found);
+	snapshot_free(base);
+	snapshot_free(next);
+}
+
 static void test_feed_checks__a_dump_changed_in_part_is_judged_as_a_whole(void **state)
 {
 	struct archive_fixture *f = *state;
@@ -335,6 +357,7 @@ int main(void)
 		CASE(test_feed_checks__a_cut_dump_that_is_removed_is_forgotten),
 		CASE(test_feed_checks__other_attributes_or_another_name_change_no_verdict),
 		CASE(test_feed_checks__what_comes_from_below_is_read_for_its_verdict),
+		CASE(test_feed_checks__an_empty_dump_moved_to_the_top_is_bad),
 		CASE(test_feed_checks__a_dump_changed_in_part_is_judged_as_a_whole),
 		CASE(test_feed_checks__a_dumped_folder_is_judged_when_any_of_its_files_change),
 		CASE(test_feed_checks__a_dumped_folder_is_judged_under_its_new_name),

@@ -536,6 +536,54 @@ static void test_spool__changes_stay_on_their_base_which_is_held(void **state)
 	snapshot_free(other.snapshot);
 }
 
+static void test_spool__an_overlay_that_has_grown_moves_to_its_own_commit(void **state)
+{
+	struct host *h = *state;
+	struct error err = ERROR_INIT;
+	struct stat st;
+
+	h->rule.idle_ns = SHORT;
+	spool_made_base(h->m);
+	open_spool(h);
+	h->s->grown = 20; /* as many entries as the folder has */
+	struct work *w = copy_of(h, "t");
+	must(work_rename(w, INDEX_ROOT, "a", INDEX_ROOT, "renamed", 0, &err), &err);
+	char *before = spool_made_show_work(w);
+	ask(h, w);
+	expect(h, &h->done, 1);
+	expect(h, &h->moved, 1);
+	assert_int_equal(h->status, 0);
+	assert_string_equal(work_base(w)->name, h->name);
+	char *now = spool_made_show_work(w);
+	assert_string_equal(before, now);
+	must(work_lookup(w, INDEX_ROOT, "renamed", &st, &err), &err);
+	assert_true(st.st_ino < INDEX_NEW);
+	free(before);
+	free(now);
+}
+
+static void test_spool__a_commit_that_is_cut_short_goes_on_next_time(void **state)
+{
+	struct host *h = *state;
+	const struct fault_rule slow = {.kind = FAULT_DELAY, .ops = FAULT_PUT, .delay_ms = 200};
+	struct error err = ERROR_INIT;
+
+	h->rule = (struct spool_rule){.policy = SPOOL_IDLE, .idle_ns = WAIT * 10, .idle_max_ns = WAIT * 20};
+	open_spool(h);
+	struct work *w = copy_of(h, "db");
+	spool_made_write(w, "a", "1", 1);
+	must(store_fault_add(h->m->f.store, &slow, &err), &err);
+	ask(h, w);
+	close_spool(h, 0);
+	assert_int_equal(h->done, 1);
+	store_fault_clear(h->m->f.store);
+	unsigned made = h->made;
+	open_spool(h);
+	if (made == 0)
+		expect(h, &h->made, 1);
+	assert_int_equal(snapshots(h), 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -554,6 +602,8 @@ int main(void)
 		CASE(test_spool__datasets_are_made_listed_and_removed),
 		cmocka_unit_test(test_spool_folder_name__comes_back_as_it_was),
 		CASE(test_spool__an_untouched_copy_moves_to_what_another_host_made),
+		CASE(test_spool__an_overlay_that_has_grown_moves_to_its_own_commit),
+		CASE(test_spool__a_commit_that_is_cut_short_goes_on_next_time),
 		CASE(test_spool__changes_stay_on_their_base_which_is_held),
 	};
 

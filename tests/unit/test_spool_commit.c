@@ -9,6 +9,7 @@
 
 #include <cmocka.h>
 
+#include "archive/mark.h"
 #include "archive/snapset.h"
 #include "base/checked.h"
 #include "fs/spool/hold.h"
@@ -261,14 +262,28 @@ static void test_hold__the_base_is_held_once_and_let_go_when_it_is_left(void **s
 	struct spool_made *m = *state;
 
 	spool_made_base(m);
-	assert_true(hold_take(m->f.repo, m->dir, m->base, NULL));
+	assert_true(hold_take(m->f.repo, m->dir, m->base, false, NULL));
 	assert_true(is_held(m));
 	uint64_t puts = store_fault_calls(m->f.store, FAULT_PUT);
-	assert_true(hold_take(m->f.repo, m->dir, m->base, NULL));
+	assert_true(hold_take(m->f.repo, m->dir, m->base, true, NULL));
 	assert_true(hold_release(m->f.repo, m->dir, m->base, NULL));
 	assert_int_equal(store_fault_calls(m->f.store, FAULT_PUT), puts);
 	assert_true(hold_release(m->f.repo, m->dir, NULL, NULL));
 	assert_false(is_held(m));
+}
+
+static void test_hold__someone_elses_is_left_alone(void **state)
+{
+	struct spool_made *m = *state;
+	struct mark mark = {.kind = MARK_HOLD};
+	struct error err = ERROR_INIT;
+
+	spool_made_base(m);
+	mark.subject = m->base->id;
+	must(mark_put(m->f.repo, &mark, &err), &err);
+	assert_false(hold_take(m->f.repo, m->dir, m->base, true, NULL));
+	assert_true(hold_release(m->f.repo, m->dir, NULL, NULL));
+	assert_true(is_held(m));
 }
 
 int main(void)
@@ -283,6 +298,7 @@ int main(void)
 		SPOOL_CASE(test_commit__a_dump_that_was_cut_short_is_partial),
 		SPOOL_CASE(test_commit__another_hosts_snapshot_is_kept_and_told),
 		SPOOL_CASE(test_commit__a_forgotten_snapshot_behind_a_file_is_found_in_the_next),
+		SPOOL_CASE(test_hold__someone_elses_is_left_alone),
 		SPOOL_CASE(test_hold__the_base_is_held_once_and_let_go_when_it_is_left),
 	};
 

@@ -8,6 +8,7 @@
 #include <cmocka.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -457,6 +458,78 @@ static void test_committed__a_renamed_folder_does_not_confuse_what_is_in_it(void
 	archive_fixture_expect(m->f.repo, s, "q/g", "1", 1);
 }
 
+struct worker {
+	struct spool_made *m;
+	unsigned number;
+	pthread_t thread;
+	bool failed;
+};
+
+/* Files that come, are written, renamed over each other and go, in a folder of the base that all threads share. */
+static void *work_on(void *arg)
+{
+	struct worker *t = arg;
+	struct work *w = t->m->work;
+	char name[32], other[32], text[32];
+	struct work_file *f = NULL;
+	struct stat st, dir;
+	struct seen *s = calloc(1, sizeof(*s));
+	int rc = s ? work_lookup(w, 0, "a", &dir, NULL) : ERR_NO_MEMORY;
+	for (unsigned i = 0; i < 150 && rc == 0; i++) {
+		snprintf(name, sizeof(name), "t%u-%u", t->number, i);
+		snprintf(other, sizeof(other), "t%u-%u", t->number, i / 10);
+		int len = snprintf(text, sizeof(text), "%s of %u", name, t->number);
+		rc = work_make(w, dir.st_ino, name, S_IFREG | 0644, 0, owner, &st, NULL);
+		if (rc == 0)
+			rc = work_file_open(w, st.st_ino, true, false, &f, NULL);
+		if (rc < 0)
+			break;
+		rc = work_write(f, 0, text, (size_t)len, false, false, NULL);
+		if (rc == 0 && i % 2 == 0)
+			rc = work_flush(f, NULL);
+		if (rc == 0)
+			rc = work_getattr(w, st.st_ino, &st, NULL);
+		if (rc == 0 && st.st_size != len)
+			rc = ERR_BUG;
+		if (work_file_close(f, NULL) < 0)
+			rc = ERR_BUG;
+		if (rc == 0 && i % 3 == 0)
+			rc = work_rename(w, dir.st_ino, name, dir.st_ino, other, 0, NULL);
+		if (rc == 0 && i % 20 == 0) {
+			s->room = UINT32_MAX;
+			rc = work_list(w, dir.st_ino, 0, see, s, NULL);
+		}
+		if (rc == 0 && i % 5 == 4)
+			rc = work_setattr(w, dir.st_ino, WORK_SET_MTIME, &st, &st, NULL);
+	}
+	t->failed = rc != 0;
+	free(s);
+	return NULL;
+}
+
+static void test_work__is_used_by_threads_while_it_is_committed(void **state)
+{
+	struct spool_made *m = based(state);
+	struct worker workers[4];
+	unsigned made = 0;
+	for (unsigned i = 0; i < ARRAY_LEN(workers); i++) {
+		workers[i] = (struct worker){.m = m, .number = i};
+		assert_int_equal(pthread_create(&workers[i].thread, NULL, work_on, &workers[i]), 0);
+	}
+	for (unsigned i = 0; i < 5; i++)
+		made += spool_made_commit(m) != NULL;
+	for (unsigned i = 0; i < ARRAY_LEN(workers); i++) {
+		assert_int_equal(pthread_join(workers[i].thread, NULL), 0);
+		assert_false(workers[i].failed);
+	}
+	const struct snapshot *s = spool_made_commit(m);
+	assert_true(made + (s != NULL) > 0);
+	expect_text(m, "a/t2-149", "t2-149 of 2");
+	assert_int_equal(staged(m), 0);
+	if (s)
+		spool_made_expect_same(m, s);
+}
+
 /* ---- restarts ---- */
 
 /* Runs `fn` in a process that ends as by kill -9. */
@@ -691,6 +764,7 @@ int main(void)
 		SPOOL_CASE(test_freeze__keeps_what_was_closed_while_writers_go_on),
 		SPOOL_CASE(test_committed__staged_bytes_go_with_the_last_handle),
 		SPOOL_CASE(test_committed__a_renamed_folder_does_not_confuse_what_is_in_it),
+		SPOOL_CASE(test_work__is_used_by_threads_while_it_is_committed),
 		SPOOL_CASE(test_restart__after_a_kill_what_was_closed_synced_and_renamed_is_there),
 		SPOOL_CASE(test_restart__after_a_power_cut_unsynced_bytes_fall_back),
 		SPOOL_CASE(test_restart__staged_files_that_nothing_names_are_removed),

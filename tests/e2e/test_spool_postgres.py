@@ -1,0 +1,93 @@
+# SPDX-License-Identifier: MIT
+"""PostgreSQL's own tools write into the spool: dumps of every format, base backups, WAL."""
+
+import glob
+import os
+import subprocess
+
+import pytest
+from contract import newest, open_to_all, shell
+from spooling import assert_committed, commit, configure, count, dataset
+
+PROGRAMS = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+pytestmark = [pytest.mark.usefixtures("fuse"), pytest.mark.skipif(not PROGRAMS, reason="there is no PostgreSQL")]
+
+
+@pytest.fixture(scope="module")
+def server():
+    """A scratch PostgreSQL with a database, on a socket of its own: the environment to reach it."""
+    become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+    with open_to_all() as folder:
+        if become:
+            subprocess.run(["chown", "postgres", folder], check=True)
+        env = dict(os.environ, PATH=PROGRAMS[-1] + ":" + os.environ["PATH"], PGHOST=folder, PGUSER="postgres")
+
+        def as_postgres(line):
+            subprocess.run([*become, "bash", "-c", line], env=env, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+
+        as_postgres(f"initdb -U postgres -A trust -N {folder}/data")
+        as_postgres(f"pg_ctl -w -D {folder}/data -l {folder}/log -o \"-c listen_addresses= -k {folder} -F\" start")
+        try:
+            tables = "".join(f"CREATE TABLE t{i} AS SELECT g, md5(g::text) FROM generate_series(1,20000) g;"
+                             for i in range(4))
+            subprocess.run(["psql", "-qX"], env=env, check=True, text=True,
+                           input="CREATE DATABASE shop;\n\\c shop\n" + tables)
+            yield env
+        finally:
+            as_postgres(f"pg_ctl -w -D {folder}/data -m immediate stop")
+
+
+@pytest.fixture
+def mnt(repo):
+    configure(repo, db="commit = manual", wal="commit = manual\ndurability = remote")
+    with repo.mount() as where:
+        yield where
+
+
+def test_pg_dump_writes_every_format_and_they_load_again(repo, mnt, server):
+    work = dataset(mnt, "db")
+    shell(f"pg_dump -Fp shop > {work}/shop.sql && pg_dump -Fc shop > {work}/shop.dump && "
+          f"pg_dump -Fd -j 4 -f {work}/shop.dir shop", env=server)
+    assert_committed(repo, mnt, "db")
+    shell("dropdb --if-exists back; createdb back; dropdb --if-exists back2; createdb back2; "
+          "dropdb --if-exists back3; createdb back3", env=server)
+    shell(f"psql -qX -v ON_ERROR_STOP=1 back < {mnt}/db/latest.sql", env=server)
+    shell(f"pg_restore -d back2 {mnt}/db/latest.dump", env=server)
+    shell(f"pg_restore -j 2 -d back3 {mnt}/db/latest/shop.dir", env=server)
+
+
+def test_a_pg_dump_that_was_cut_short_is_partial(repo, mnt, server):
+    work = dataset(mnt, "db")
+    shell(f"pg_dump -Fp shop > {work}/shop.sql", env=server)
+    commit(work)
+    good = newest(repo, "db")["name"]
+    shell(f"{{ pg_dump -Fp shop || true; }} | head -c 300000 > {work}/shop.sql", env=server)
+    commit(work)
+    torn = newest(repo, "db")
+    assert torn["state"] == "partial" and torn["name"].endswith(".partial")
+    assert os.readlink(mnt + "/db/latest") == good
+
+
+def test_pg_basebackup_is_whole_in_the_snapshot(repo, mnt, server):
+    work = dataset(mnt, "db")
+    shell(f"pg_basebackup -c fast -X stream -D {work}/base", env=server)
+    assert_committed(repo, mnt, "db")
+    shell(f"pg_verifybackup {mnt}/db/latest/base", env=server)
+    # The next one over it costs what changed.
+    shell(f"rm -rf {work}/base && pg_basebackup -c fast -X stream -D {work}/base", env=server)
+    assert_committed(repo, mnt, "db")
+    shell(f"pg_verifybackup {mnt}/db/latest/base", env=server)
+    assert newest(repo, "db")["stored"] < newest(repo, "db")["size"] / 5
+
+
+def test_wal_is_in_the_store_when_cp_returns_and_archivecleanup_removes_it(repo, mnt, server, tmp_path):
+    work = dataset(mnt, "wal")
+    names = [f"00000001000000000000000{i}" for i in range(1, 6)]
+    for name in names:
+        (tmp_path / name).write_bytes(os.urandom(1 << 20))
+        shell(f"test ! -f {work}/{name} && cp {tmp_path}/{name} {work}/{name}")
+        assert os.path.getsize(f"{mnt}/wal/latest/{name}") == 1 << 20
+    assert count(repo, "wal") == 5
+    shell(f"pg_archivecleanup {work} {names[3]}", env=server)
+    commit(work)
+    assert sorted(os.listdir(mnt + "/wal/latest/")) == names[3:]
