@@ -11,8 +11,8 @@
 static const char *const passed_over[] = {"_netdev", "async", "atime", "auto", "defaults", "dev", "diratime", "dirsync",
 	"exec", "group", "iversion", "lazytime", "loud", "mand", "noatime", "noauto", "nodev", "nodiratime", "noexec",
 	"nofail", "noiversion", "nolazytime", "nomand", "norelatime", "nostrictatime", "nosuid", "nouser", "owner",
-	"private", "relatime", "remount", "rw", "shared", "silent", "slave", "strictatime", "suid", "sync",
-	"user", "users"};
+	"private", "relatime", "remount", "rw", "shared", "silent", "slave", "strictatime", "suid", "sync", "user",
+	"users"};
 static const char *const passed_over_from[] = {"x-", "X-", "comment=", "user=", "fsname=", "subtype="};
 
 static bool means_nothing(const char *word)
