@@ -447,8 +447,8 @@ def test_verbose_names_what_is_new_and_changed(repo, tmp_path):
 
 
 def test_an_interrupted_backup_says_nothing_of_healthy_files(repo, tmp_path):
-    (tmp_path / 'big').write_text(os.urandom(16 << 20).hex())  # slow to compress: it will not be done before it is told
-    run = subprocess.Popen([repo.binary, 'backup', '--compression', '19', 'files', str(tmp_path / 'big')], env=repo.env,
+    (tmp_path / 'big').write_text(os.urandom(32 << 20).hex())  # slow to compress
+    run = subprocess.Popen([repo.binary, 'backup', '--compression', '9', 'files', str(tmp_path / 'big')], env=repo.env,
                            stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
     time.sleep(0.5)
     run.send_signal(signal.SIGINT)
@@ -497,6 +497,6 @@ def test_what_others_wrote_does_not_steer_the_terminal(repo, source):
     repo.drfs('key', 'add', '--label', odd, '--new-key-file', repo.folder + '/second')
     for words in (['snapshots'], ['key', 'list']):
         assert odd in repo.drfs(*words)
-        shown = subprocess.run(['script', '-qec', f'{repo.binary} {" ".join(words)}', '/dev/null'], env=repo.env, text=True,
-                               capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True).stdout
+        shown = subprocess.run(['script', '-qec', f'{repo.binary} {" ".join(words)}', '/dev/null'], env=repo.env,
+                               text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=60, check=True).stdout
         assert 'red\\x1b[31m' in shown and '\x1b[31m' not in shown and '\u202e' not in shown

@@ -349,9 +349,9 @@ def test_no_command_prints_help_and_is_usage(bare):
 
 def test_output_that_cannot_be_written_is_told(repo, source):
     repo.drfs('backup', 'files', f'{source}/')
-    for words in (['snapshots'], ['--json', 'snapshots'], ['ls', 'files'], ['find', 'files'], ['backup', 'a', str(source)],
-                  ['--json', 'backup', 'a', str(source)], ['cat', 'files/latest/a.txt'], ['help'], ['--version'],
-                  ['backup', '--help'], ['key', 'list'], ['status'], ['check'], ['--json', 'check']):
+    for words in (['snapshots'], ['--json', 'snapshots'], ['ls', 'files'], ['find', 'files'],
+                  ['backup', 'a', str(source)], ['--json', 'backup', 'a', str(source)], ['cat', 'files/latest/a.txt'],
+                  ['help'], ['--version'], ['backup', '--help'], ['key', 'list'], ['status'], ['check'], ['--json', 'check']):
         with open('/dev/full', 'w') as full:
             done = subprocess.run([repo.binary, *words], env=repo.env, stdout=full, stderr=subprocess.PIPE, text=True,
                                   timeout=60, check=False)
