@@ -56,11 +56,12 @@ int spool_made_teardown(void **state)
 	return 0;
 }
 
-static void in_source(struct spool_made *m, const char *format)
+/* Runs in the source folder. */
+static void in_source(struct spool_made *m, const char *script)
 {
 	char command[2048];
 
-	snprintf(command, sizeof(command), format, m->f.dir);
+	snprintf(command, sizeof(command), "cd '%s' && %s", m->f.dir, script);
 	assert_int_equal(system(command), 0);
 }
 
@@ -80,9 +81,8 @@ void spool_made_base(struct spool_made *m)
 	archive_fixture_write(&m->f, "a/big", big, 300000);
 	archive_fixture_write(&m->f, "big", big, 200000);
 	free(big);
-	in_source(m,
-		"cd '%s' && mkdir empty a/empty && ln -s f0- link && ln big hard && ln big z/y/hard && mkfifo fifo &&"
-		" : > a/nothing && chmod 600 big && touch -d @1000000 a");
+	in_source(m, "mkdir empty a/empty && ln -s f0- link && ln big hard && ln big z/y/hard && mkfifo fifo &&"
+		     " : > a/nothing && chmod 600 big && touch -d @1000000 a");
 	archive_fixture_age(&m->f);
 	archive_fixture_backup(&m->f, &result);
 	m->base = result.snapshot;
@@ -222,7 +222,7 @@ static uint64_t hash(uint64_t h, const uint8_t *data, size_t len)
 
 static void put_line(struct buf *b, const char *path, const struct stat *st, uint64_t content, const char *target)
 {
-	char line[1024];
+	char line[2 * 4096 + 1024];
 	bool dir = S_ISDIR(st->st_mode);
 
 	snprintf(line, sizeof(line), "%s mode %o owner %u:%u links %lu size %lld mtime %lld.%09ld %016llx%s%s\n", path,

@@ -269,7 +269,8 @@ static void test_spool__manual_commits_when_it_is_asked_to(void **state)
 	assert_string_equal(h->name, "");
 	spool_made_write(w, "a", "1", 1);
 	assert_int_equal(snapshots(h), 0);
-	char *tags[] = {"nightly", "nightly", "x"};
+	char nightly[] = "nightly", x[] = "x";
+	char *tags[] = {nightly, nightly, x};
 	const struct spool_request request = {
 		.description = "by hand", .tags = tags, .tag_count = 3, .done = on_done, .arg = h};
 	spool_commit(h->s, w, &request);

@@ -326,7 +326,7 @@ static void test_copy_range__of_a_whole_file_of_the_base_stages_nothing(void **s
 
 /* ---- listing ---- */
 
-struct seen {
+struct seen_files {
 	struct spool_made *m;
 	unsigned times[400], room;
 	uint64_t off;
@@ -334,7 +334,7 @@ struct seen {
 
 static bool see(void *arg, const char *name, const struct stat *st, uint64_t next)
 {
-	struct seen *s = arg;
+	struct seen_files *s = arg;
 	(void)st;
 	if (s->room == 0)
 		return false;
@@ -358,7 +358,7 @@ static void test_list__shows_once_what_is_there_throughout(void **state)
 		snprintf(name, sizeof(name), "e%u", i);
 		spool_made_write(m->work, name, "x", 1);
 	}
-	struct seen *s = calloc(1, sizeof(*s));
+	struct seen_files *s = calloc(1, sizeof(*s));
 	s->m = m;
 	for (unsigned i = 0; i < 100; i++) { /* between the pieces, all that may happen to a name that stays */
 		struct stat want = {.st_mode = (mode_t)(0600 + i % 8)}, st;
@@ -473,7 +473,7 @@ static void *work_on(void *arg)
 	char name[32], other[32], text[32];
 	struct work_file *f = NULL;
 	struct stat st, dir;
-	struct seen *s = calloc(1, sizeof(*s));
+	struct seen_files *s = calloc(1, sizeof(*s));
 	int rc = s ? work_lookup(w, 0, "a", &dir, NULL) : ERR_NO_MEMORY;
 	for (unsigned i = 0; i < 150 && rc == 0; i++) {
 		snprintf(name, sizeof(name), "t%u-%u", t->number, i);

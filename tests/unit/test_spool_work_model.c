@@ -60,7 +60,8 @@ static void draw_path(struct model *t, char dst[static PATH_LEN])
 
 static void full_path(struct model *t, const char *path, char dst[static PATH_LEN])
 {
-	snprintf(dst, PATH_LEN, "%s/%s", t->m->f.dir, path);
+	int len = snprintf(dst, PATH_LEN, "%s/%s", t->m->f.dir, path);
+	assert_in_range(len, 1, PATH_LEN - 1);
 }
 
 /* The folder of a path in the working copy, and the name in it. */
