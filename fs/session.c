@@ -86,9 +86,9 @@ static bool set_args(struct fuse_args *args, const struct serve *serve)
 {
 	char *source = source_word(serve);
 	bool ok = source != NULL && fuse_opt_add_arg(args, "drfs") == 0 && fuse_opt_add_arg(args, "-o") == 0 &&
-		  fuse_opt_add_arg(args, source) == 0 &&
-		  fuse_opt_add_arg(args, "-osubtype=drfs,max_read=1048576") == 0;
-	/* Without a spool nothing can be written; and the kernel does not ask for a file's access time after each read. */
+		  fuse_opt_add_arg(args, source) == 0 && fuse_opt_add_arg(args, "-osubtype=drfs,max_read=1048576") == 0;
+	/* Without a spool nothing can be written; and the kernel does not ask for a file's access time after each read.
+	 */
 	if (ok && serve->spool == NULL)
 		ok = fuse_opt_add_arg(args, "-oro") == 0;
 	if (ok && serve->options->allow_other)

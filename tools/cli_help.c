@@ -6,8 +6,7 @@
 #include "tools/cli.h"
 
 /* Parts of the design that a coming version brings: asked for today, they are told apart from a slip of the finger. */
-static const char *const later[] = {
-	"clone", "doctor", "drill", "forget", "hold", "prune", "repair", "serve", "sync"};
+static const char *const later[] = {"clone", "doctor", "drill", "forget", "hold", "prune", "repair", "serve", "sync"};
 
 const struct command_row *cli_find_command(const char *name)
 {

@@ -51,18 +51,18 @@ struct index_inode {
 	uint64_t size; /* as last recorded */
 	struct entry_time mtime, ctime;
 	uint64_t link_group; /* of the base, or 0 */
-	uint64_t lower;      /* folders: rank + 1 form as above of the base's folder whose names show through; INDEX_NONE */
-	uint64_t changed;    /* number of the change that touched it last: index_next_change() */
-	unsigned flags;      /* enum index_flags */
+	uint64_t lower; /* folders: rank + 1 form as above of the base's folder whose names show through; INDEX_NONE */
+	uint64_t changed;           /* number of the change that touched it last: index_next_change() */
+	unsigned flags;             /* enum index_flags */
 	struct id content_snapshot; /* files: where the bytes under the layers lie; zeros: nowhere */
 	struct buf content_key;     /* and the entry's key there */
 	struct buf layers;          /* files: staged layers, as content.h encodes them; empty: none */
 	struct buf target;          /* of a symlink */
 	struct buf xattrs;          /* all of them, as entry.h encodes them */
 };
-#define INDEX_INODE_INIT                                                                                               \
-	{                                                                                                              \
-		.parent = INDEX_NONE, .lower = INDEX_NONE                                                              \
+#define INDEX_INODE_INIT                                  \
+	{                                                 \
+		.parent = INDEX_NONE, .lower = INDEX_NONE \
 	}
 void index_inode_release(struct index_inode *inode);
 
