@@ -251,10 +251,17 @@ static enum turn decide(
 	if (s->closing && rule->policy == SPOOL_MANUAL && c->waits == NULL)
 		return TURN_END;
 	*ret_due = c->waits != NULL || s->closing ? now : spool_due(rule, state, c->closed, now);
-	if (*ret_due == INT64_MAX && rule->policy == SPOOL_MANUAL)
-		return TURN_END; /* the next change or request starts a thread again */
 	*ret_due = c->next_try > *ret_due ? c->next_try : *ret_due;
 	return *ret_due <= now ? TURN_COMMIT : TURN_WAIT;
+}
+
+/* Waits with the lock; spool_changed() sees for how long. */
+static void rest(struct spool_copy *c, const struct spool_rule *rule, int64_t due)
+{
+	c->calm = spool_calm(rule);
+	c->asleep = due;
+	spool_wait_until(c->s, due);
+	c->asleep = 0;
 }
 
 static void *committer(void *arg)
@@ -282,7 +289,7 @@ static void *committer(void *arg)
 		else if (c->events != events)
 			turn = TURN_WAIT; /* what was decided on is past */
 		else if (turn == TURN_WAIT)
-			spool_wait_until(s, due);
+			rest(c, &rule, due);
 	} while (turn != TURN_END);
 	c->running = false;
 	s->threads--;
@@ -302,11 +309,15 @@ void spool_wake(struct spool_copy *c)
 void spool_changed(void *arg, bool closed)
 {
 	struct spool_copy *c = arg;
+	int64_t now = clock_monotonic();
 
 	pthread_mutex_lock(&c->s->lock);
 	if (closed && c->closed == 0)
-		c->closed = clock_monotonic();
-	if (!c->s->closing)
+		c->closed = now;
+	/* To wake a thread costs more than a close: not for one that will look soon enough by itself. */
+	if (c->running && c->asleep != 0 && (c->calm == INT64_MAX || c->asleep <= now + c->calm))
+		c->events++;
+	else if (!c->s->closing)
 		spool_wake(c);
 	pthread_mutex_unlock(&c->s->lock);
 }

@@ -57,6 +57,8 @@ struct spool_copy {
 	bool shown;   /* look whether there is something to move to */
 	bool grown, held;
 	uint64_t events;   /* counted up whenever its thread is to look again */
+	int64_t asleep;    /* until when its thread waits (INT64_MAX: to be woken); 0: it does not */
+	int64_t calm;      /* how long after a close a commit may be due, by its rule; INT64_MAX: never */
 	int64_t closed;    /* first close that is not committed yet; 0: none */
 	int64_t next_try;  /* after a failure; 0 */
 	int64_t hold_try;  /* likewise for the hold mark */
@@ -120,6 +122,8 @@ void spool_copy_free(struct spool_copy *c);
 
 /* ---- spool_policy.c ---- */
 
+/* The soonest that a close makes a commit due, from then on; INT64_MAX: it never does. */
+int64_t spool_calm(const struct spool_rule *rule);
 /* When a commit is due, by clock_monotonic(); INT64_MAX: not before something happens. `closed`: the first close that
  * is not committed, 0: none. */
 int64_t spool_due(const struct spool_rule *rule, const struct work_state *state, int64_t closed, int64_t now);

@@ -21,6 +21,14 @@ int64_t spool_quiet(const struct spool_rule *rule, const struct work_state *stat
 	return later(state->last_change, rule->idle_ns > 0 ? rule->idle_ns : IDLE_SECONDS * CLOCK_SECOND);
 }
 
+int64_t spool_calm(const struct spool_rule *rule)
+{
+	int64_t idle = rule->idle_ns > 0 ? rule->idle_ns : IDLE_SECONDS * CLOCK_SECOND;
+	return rule->policy == SPOOL_MANUAL  ? INT64_MAX
+	       : rule->policy == SPOOL_CLOSE ? sooner(idle, SPOOL_CLOSE_WAIT)
+					     : idle;
+}
+
 int64_t spool_due(const struct spool_rule *rule, const struct work_state *state, int64_t closed, int64_t now)
 {
 	int64_t idle_max = rule->idle_max_ns > 0 ? rule->idle_max_ns : IDLE_MAX_SECONDS * CLOCK_SECOND;
