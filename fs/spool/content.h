@@ -38,13 +38,14 @@
 struct content;
 
 struct content_options {
-	int dir;                   /* the staging folder, open; borrowed */
-	const void *layers;        /* as content_record() encoded them; len 0: none. Copied. */
+	int dir;            /* the staging folder, open; borrowed */
+	const void *layers; /* as content_record() encoded them; len 0: none. Copied. */
 	size_t layers_len;
 	uint64_t size;             /* as recorded with them */
 	struct reader_file *under; /* the bytes in the archive; NULL: none. Taken over, also on failure. */
 	bool read_only;            /* a frozen state, for a commit */
-	bool sealed;               /* a frozen view that has these layers may be open: as if content_freeze() followed */
+	bool sealed;   /* a frozen view that has these layers may be open: as if content_freeze() followed */
+	bool unsynced; /* nothing that the layers hold was promised to survive a power cut */
 };
 int content_open(const struct content_options *options, struct content **ret_content, struct error *err);
 void content_close(struct content *c); /* closes; staged files stay. NULL is a no-op */
@@ -79,6 +80,9 @@ int content_record(
 void content_unrecord(struct content *c);
 /* Staged bytes to disk: before an fsync() is answered, and after what is to be safe was recorded. */
 int content_sync(struct content *c, struct error *err);
+/* Do layers hold bytes that were promised to survive a power cut? What goes over them is to be synced before it is
+ * recorded, as a state of the index with bytes that are not there would hide them. */
+bool content_promised(struct content *c);
 /* Recorded layers are sealed from now on: a frozen view may read them. */
 void content_freeze(struct content *c);
 /* No frozen view is open any more that has its layers: they may be folded again. */
@@ -100,6 +104,8 @@ typedef int content_name_fn(void *arg, const char *name, struct error *err);
 int content_layer_names(const void *layers, size_t len, content_name_fn *fn, void *arg, struct error *err);
 /* Are the files of these layers there, and as long as the layers say? ERR_NOT_FOUND, ERR_CORRUPT: not. */
 int content_layers_there(int dir, const void *layers, size_t len, struct error *err);
+/* Do these layers hide any of the first `size` bytes, but for cutting them off? ERR_CORRUPT. */
+int content_layers_hide(const void *layers, size_t len, uint64_t size, bool *ret_any, struct error *err);
 /* Removes the files of encoded layers. What is not there is no error. */
 void content_unlink_layers(int dir, const void *layers, size_t len);
 

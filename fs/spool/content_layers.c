@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/checked.h"
 #include "base/hex.h"
 #include "fs/spool/content_impl.h"
 
@@ -170,7 +171,7 @@ static int layer_open(int dir, struct layer *l, bool read_only, struct error *er
 
 struct opening {
 	int dir;
-	bool read_only, sealed;
+	bool read_only, sealed, unsynced;
 	struct layer **layers;
 	size_t count;
 };
@@ -200,13 +201,17 @@ static int open_each(void *arg, struct layer *l, struct error *err)
 	int r = layer_open(o->dir, l, o->read_only, err);
 	if (r == 0 && !keep(l, o->sealed))
 		r = error_no_memory(err, "staged layers");
-	l->unsynced = l->unnamed = l->promised = true; /* nobody knows */
+	l->unsynced = l->unnamed = true; /* nobody knows */
+	l->promised = !o->unsynced;
 	return r;
 }
 
 int layers_open(const struct content_options *options, struct layer ***ret_layers, size_t *ret_count, struct error *err)
 {
-	struct opening o = {.dir = options->dir, .read_only = options->read_only, .sealed = options->sealed};
+	struct opening o = {.dir = options->dir,
+		.read_only = options->read_only,
+		.sealed = options->sealed,
+		.unsynced = options->unsynced};
 	int r = decode(options->layers, options->layers_len, open_each, &o, err);
 	if (r != 0) {
 		for (size_t i = 0; i < o.count; i++)
@@ -249,6 +254,30 @@ static int there_each(void *arg, struct layer *l, struct error *err)
 int content_layers_there(int dir, const void *layers, size_t len, struct error *err)
 {
 	return decode(layers, len, there_each, &dir, err);
+}
+
+struct hiding {
+	uint64_t first, under; /* the first byte that a layer holds; how much shows through all of them */
+};
+
+static int hide_each(void *arg, struct layer *l, struct error *err)
+{
+	struct hiding *h = arg;
+	(void)err;
+	if (l->held.count > 0)
+		h->first = min_u64(h->first, l->held.v[0].off);
+	h->under = min_u64(h->under, l->under);
+	layer_unref(l);
+	return 0;
+}
+
+int content_layers_hide(const void *layers, size_t len, uint64_t size, bool *ret_any, struct error *err)
+{
+	struct hiding h = {UINT64_MAX, size};
+	int r = decode(layers, len, hide_each, &h, err);
+	if (r == 0)
+		*ret_any = h.first < h.under;
+	return r;
 }
 
 static int unlink_each(void *arg, struct layer *l, struct error *err)

@@ -84,7 +84,7 @@ static void merge(struct content *c, struct stretches *both, bool copied, struct
 	top->held = *both;
 	top->under = min_u64(top->under, lower->under);
 	top->unsynced |= copied && !lower->promised;
-	top->promised |= lower->promised;
+	top->promised |= copied && lower->promised;
 	c->layers[c->count - 2] = top;
 	c->count--;
 	pthread_mutex_unlock(&c->lock);
@@ -207,6 +207,16 @@ static struct layer *next_unsynced(struct content *c)
 	}
 	pthread_mutex_unlock(&c->lock);
 	return found;
+}
+
+bool content_promised(struct content *c)
+{
+	bool any = false;
+	pthread_mutex_lock(&c->lock);
+	for (size_t i = 0; i < c->count; i++)
+		any |= c->layers[i]->promised;
+	pthread_mutex_unlock(&c->lock);
+	return any;
 }
 
 static bool take_unnamed(struct content *c)

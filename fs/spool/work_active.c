@@ -35,7 +35,8 @@ static int open_content(struct work *w, struct active *a, const struct index_ino
 		.layers = row->layers.data,
 		.layers_len = row->layers.len,
 		.size = row->size,
-		.sealed = true};
+		.sealed = true,
+		.unsynced = (row->flags & INDEX_UNSYNCED) != 0};
 	int rc = work_under_open(w, &row->content_snapshot, &row->content_key, &o.under, err);
 	return rc == 0 ? content_open(&o, &a->content, err) : rc;
 }
@@ -257,6 +258,8 @@ static int put_record(struct work *w, struct active *a, struct record *r, struct
 		rc = buf_failed(&row.content_key) ? error_no_memory(err, "an inode") : index_put(w->index, &row, err);
 		if (rc == 0 && shared) /* what was staged before it took over the content */
 			content_layer_names(r->layers.data, r->layers.len, push_name, &w->garbage, NULL);
+		if (rc == 0 && shared)
+			rc = work_unsettle(w, a->ino, err);
 		if (rc == 0)
 			rc = work_end(w, err);
 	}
@@ -281,6 +284,9 @@ static int put_record(struct work *w, struct active *a, struct record *r, struct
 static int record(struct work *w, struct active *a, struct record *r, struct error *err)
 {
 	int rc = content_record(a->content, &r->layers, &r->size, &r->gone, err);
+	/* The index may reach the disk before bytes that were only closed, and must not hide what was promised. */
+	if (rc == 0 && content_promised(a->content))
+		r->how |= RECORD_SYNC;
 	if (rc == 0 && (r->how & RECORD_SYNC) != 0)
 		rc = content_sync(a->content, err);
 	r->written = rc == 0 ? atomic_exchange(&a->written, 0) : 0;

@@ -179,6 +179,20 @@ void work_settle_name(uint64_t ino, char dst[static 32])
 	snprintf(dst, 32, "settle:%llx", (unsigned long long)ino);
 }
 
+int work_unsettle(struct work *w, uint64_t ino, struct error *err)
+{
+	char name[32];
+	struct buf fact = {0};
+	work_settle_name(ino, name);
+	int rc = index_fact(w->index, name, &fact, err);
+	if (rc == 0 && fact.len > 0)
+		rc = index_fact_put(w->index, name, NULL, 0, err);
+	buf_release(&fact);
+	if (rc == ERR_NOT_FOUND)
+		error_clear(err);
+	return rc == ERR_NOT_FOUND ? 0 : rc;
+}
+
 int work_settle(
 	struct work *w, uint64_t ino, uint64_t change, const struct id *at, const struct buf *key, struct error *err)
 {
@@ -193,6 +207,8 @@ int work_settle(
 		if (row.size > 0)
 			buf_put(&row.content_key, key->data, key->len);
 		rc = buf_failed(&row.content_key) ? error_no_memory(err, "an inode") : index_put(w->index, &row, err);
+		if (rc == 0)
+			rc = work_unsettle(w, ino, err);
 		if (rc == 0)
 			work_drop_layers(w, &layers);
 		buf_release(&layers);

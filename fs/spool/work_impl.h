@@ -158,8 +158,8 @@ int work_base_put(struct work *w, struct error *err);
 
 /* Files that were never closed: their writers ended with the last run, which closed them. */
 int work_close_new(struct work *w, struct error *err);
-/* Ends the transaction, too. */
-int work_recover(struct work *w, bool rebooted, struct error *err);
+/* peace: the last run was closed in peace. Ends the transaction, too. */
+int work_recover(struct work *w, bool rebooted, bool peace, struct error *err);
 
 /* ---- work_up.c: under the lock, but for work_warm() and work_links() ---- */
 
@@ -248,6 +248,8 @@ void work_file_wrote(struct work_file *f);
 /* Points a file's row at the snapshot that holds it, and lets its layers go; under the lock. */
 int work_settle(
 	struct work *w, uint64_t ino, uint64_t change, const struct id *at, const struct buf *key, struct error *err);
+/* What was noted of a commit of this file while it was open says nothing any more. */
+int work_unsettle(struct work *w, uint64_t ino, struct error *err);
 void work_settle_name(uint64_t ino, char dst[static 32]);
 /* "a/b" of an inode by its first name. NULL: it has none. Caller frees. */
 char *work_path(struct index *ix, uint64_t ino);

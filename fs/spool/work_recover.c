@@ -65,22 +65,68 @@ static int lose_file(struct work *w, uint64_t ino, struct error *err)
 	return rc;
 }
 
+/* Where a commit put what the file held while it was open, unless it was settled since. False: none did. */
+static bool open_place(struct work *w, uint64_t ino, struct id *ret_at, struct buf *ret_key)
+{
+	char name[32];
+	struct buf fact = {0};
+	work_settle_name(ino, name);
+	bool found = index_fact(w->index, name, &fact, NULL) == 0 && fact.len > sizeof(ret_at->b);
+	if (found) {
+		memcpy(ret_at->b, fact.data, sizeof(ret_at->b));
+		buf_put(ret_key, fact.data + sizeof(ret_at->b), fact.len - sizeof(ret_at->b));
+	}
+	buf_release(&fact);
+	return found;
+}
+
+/* Takes the row to what lies in the archive as of the last commit. False: nothing does. */
+static bool as_committed(struct work *w, struct index_inode *row)
+{
+	struct buf key = {0};
+	const struct node *leaf;
+	const struct entry *entry;
+	if (open_place(w, row->ino, &row->content_snapshot, &key)) {
+		buf_release(&row->content_key);
+		row->content_key = key;
+	}
+	if (id_is_zero(&row->content_snapshot) ||
+		work_entry_of(w, &row->content_snapshot, &row->content_key, &leaf, &entry, NULL) != 0)
+		return false;
+	struct node_source *nodes = reader_nodes(view_reader(w->view));
+	row->size = entry->size;
+	row->mtime = entry->mtime;
+	nodes->put(nodes, leaf);
+	buf_clear(&row->layers);
+	row->flags &= ~(unsigned)INDEX_UNSYNCED;
+	return true;
+}
+
+/* Are there staged files that are missing, or may they hide bytes of the last commit behind some that never came? */
+static bool is_unsafe(struct work *w, const struct index_inode *inode, bool peace)
+{
+	struct index_inode row = INDEX_INODE_INIT;
+	struct buf key = {0};
+	struct id at;
+	bool hide = true;
+	if (content_layers_there(w->data, inode->layers.data, inode->layers.len, NULL) < 0)
+		return true;
+	if (peace)
+		return false;
+	bool unsafe = open_place(w, inode->ino, &at, &key);
+	if (!unsafe && index_get(w->index, inode->ino, &row, NULL) == 0 && as_committed(w, &row))
+		unsafe = content_layers_hide(inode->layers.data, inode->layers.len, row.size, &hide, NULL) < 0 || hide;
+	index_inode_release(&row);
+	buf_release(&key);
+	return unsafe;
+}
+
 /* Back to what lies in the archive. False: nothing does. */
 static bool fall_back(struct work *w, const struct index_inode *inode)
 {
 	struct index_inode row = INDEX_INODE_INIT;
-	const struct node *leaf;
-	const struct entry *entry;
-	bool done = false;
-	if (id_is_zero(&inode->content_snapshot) || index_get(w->index, inode->ino, &row, NULL) < 0)
-		return false;
-	if (work_entry_of(w, &row.content_snapshot, &row.content_key, &leaf, &entry, NULL) == 0) {
-		struct node_source *nodes = reader_nodes(view_reader(w->view));
-		row.size = entry->size;
-		row.mtime = entry->mtime;
-		nodes->put(nodes, leaf);
-		buf_clear(&row.layers);
-		row.flags &= ~(unsigned)INDEX_UNSYNCED;
+	bool done = index_get(w->index, inode->ino, &row, NULL) == 0 && as_committed(w, &row);
+	if (done) {
 		row.changed = work_change(w);
 		done = index_put(w->index, &row, NULL) == 0;
 	}
@@ -90,7 +136,7 @@ static bool fall_back(struct work *w, const struct index_inode *inode)
 
 struct survey {
 	struct work *w;
-	bool rebooted;
+	bool rebooted, peace;
 	struct buf names; /* of staged files that rows need, STAGED_NAME bytes each */
 };
 
@@ -104,23 +150,16 @@ static int note_name(void *arg, const char *name, struct error *err)
 /* Was it committed while it was open, and the run ended before its last close? Then its layers can go now. */
 static int settle_late(struct work *w, const struct index_inode *inode, bool *ret_done, struct error *err)
 {
-	char name[32];
-	struct buf fact = {0}, key = {0};
+	struct buf key = {0};
 	struct id at;
+	int rc = 0;
 	*ret_done = false;
-	if (inode->changed > w->committed)
-		return 0;
-	work_settle_name(inode->ino, name);
-	int rc = index_fact(w->index, name, &fact, NULL);
-	if (rc == 0 && fact.len > sizeof(at.b)) {
-		memcpy(at.b, fact.data, sizeof(at.b));
-		buf_put(&key, fact.data + sizeof(at.b), fact.len - sizeof(at.b));
+	if (inode->changed <= w->committed && open_place(w, inode->ino, &at, &key)) {
 		rc = work_settle(w, inode->ino, inode->changed, &at, &key, err);
 		*ret_done = rc == 0;
 	}
 	buf_release(&key);
-	buf_release(&fact);
-	return rc == ERR_NOT_FOUND ? 0 : rc;
+	return rc;
 }
 
 static int survey_one(void *arg, const struct index_inode *inode, struct error *err)
@@ -128,8 +167,10 @@ static int survey_one(void *arg, const struct index_inode *inode, struct error *
 	struct survey *s = arg;
 	struct work *w = s->w;
 	bool done = false;
-	if (s->rebooted && (inode->flags & INDEX_UNSYNCED) != 0 &&
-		content_layers_there(w->data, inode->layers.data, inode->layers.len, NULL) < 0) {
+	int rc = settle_late(w, inode, &done, err);
+	if (rc < 0 || done)
+		return rc;
+	if (s->rebooted && (inode->flags & INDEX_UNSYNCED) != 0 && is_unsafe(w, inode, s->peace)) {
 		char *path = work_path(w->index, inode->ino);
 		done = fall_back(w, inode);
 		work_lose(w, "'%s/%s' was not safe on disk when the host stopped; %s", w->dataset,
@@ -137,9 +178,6 @@ static int survey_one(void *arg, const struct index_inode *inode, struct error *
 		free(path);
 		return done ? 0 : lose_file(w, inode->ino, err);
 	}
-	int rc = settle_late(w, inode, &done, err);
-	if (rc < 0 || done)
-		return rc;
 	return content_layer_names(inode->layers.data, inode->layers.len, note_name, s, err) == ERR_NO_MEMORY
 		       ? ERR_NO_MEMORY
 		       : 0;
@@ -239,9 +277,9 @@ int work_close_new(struct work *w, struct error *err)
 
 /* ---- all of it ---- */
 
-int work_recover(struct work *w, bool rebooted, struct error *err)
+int work_recover(struct work *w, bool rebooted, bool peace, struct error *err)
 {
-	struct survey s = {.w = w, .rebooted = rebooted};
+	struct survey s = {.w = w, .rebooted = rebooted, .peace = peace};
 	int rc = index_staged(w->index, survey_one, &s, err);
 	if (rc == 0)
 		rc = work_end(w, err);

@@ -161,8 +161,9 @@ static int take_up(struct work *w, const struct work_options *o, struct error *e
 	int rc = rebooted(w, &restarted, err);
 	if (rc == 0)
 		rc = committed_fact(w, err);
+	bool peace = rc == 0 && index_fact(w->index, "closed", &closed, NULL) == 0 && closed.len > 0;
 	/* Before the base is chosen: what was never closed is a change now. */
-	if (rc == 0 && (index_fact(w->index, "closed", &closed, NULL) < 0 || closed.len == 0))
+	if (rc == 0 && !peace)
 		rc = work_close_new(w, err);
 	if (rc == 0)
 		rc = take_base(w, o, err);
@@ -171,7 +172,7 @@ static int take_up(struct work *w, const struct work_options *o, struct error *e
 	if (rc == 0)
 		rc = index_fact_put(w->index, "closed", NULL, 0, err);
 	if (rc == 0)
-		rc = work_recover(w, restarted, err);
+		rc = work_recover(w, restarted, peace, err);
 	if (rc == 0)
 		rc = index_changed_after(w->index, w->committed, &any, err);
 	w->changes = any ? max_u64(index_changes(w->index), w->committed + 1) : w->committed;
@@ -292,7 +293,8 @@ static void close_files(struct work *w)
 			work_active_put(w, a);
 		}
 	}
-	if (clean && w->index != NULL)
+	/* What was closed in peace is safe at the next start, also behind a restart of the host. */
+	if (clean && w->index != NULL && w->data >= 0 && syncfs(w->data) == 0)
 		index_fact_put(w->index, "closed", "1", 1, NULL);
 }
 

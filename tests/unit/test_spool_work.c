@@ -577,6 +577,20 @@ static void test_restart__after_a_kill_what_was_closed_synced_and_renamed_is_the
 	assert_int_equal(staged(m), 0);
 }
 
+/* NULL: anything but "changed". */
+static void expect_start(struct spool_made *m, const char *path, const char *text)
+{
+	struct work_file *f = open_file(m, path, false);
+	char got[8] = "";
+	size_t len;
+	assert_int_equal(work_read(f, 0, got, 7, &len, NULL), 0);
+	if (text)
+		assert_string_equal(got, text);
+	else
+		assert_string_not_equal(got, "changed");
+	assert_int_equal(work_file_close(f, NULL), 0);
+}
+
 static void empty_folder(const struct spool_made *m)
 {
 	char command[160];
@@ -604,14 +618,68 @@ static void test_restart__after_a_power_cut_unsynced_bytes_fall_back(void **stat
 	assert_int_equal(work_lookup(m->work, 0, "new", &st, NULL), ERR_NOT_FOUND);
 	assert_int_equal(stat_of(m, "f0-").st_size, 100);
 	assert_int_equal(stat_of(m, "f7").st_size, 450); /* as the base has it */
-	struct work_file *f = open_file(m, "f0-", false);
-	char got[8] = "";
-	size_t len;
-	assert_int_equal(work_read(f, 0, got, 7, &len, NULL), 0);
-	assert_string_not_equal(got, "changed");
-	assert_int_equal(work_file_close(f, NULL), 0);
+	expect_start(m, "f0-", NULL);
 	reopen(m);
 	assert_null(*work_lost(m->work));
+}
+
+/* As behind a power cut that left all staged files: another boot, and nothing was closed in peace. */
+static void reopen_after_cut(struct spool_made *m)
+{
+	struct index *ix;
+	struct error err = ERROR_INIT;
+	char path[160];
+	snprintf(path, sizeof(path), "%s/index.sqlite", m->dir);
+	work_close(m->work);
+	m->work = NULL;
+	must(index_open(path, &ix, &err), &err);
+	must(index_fact_put(ix, "boot", "another", 7, &err), &err);
+	must(index_fact_put(ix, "closed", NULL, 0, &err), &err);
+	index_close(ix);
+	spool_made_work(m);
+}
+
+static void test_restart__after_a_power_cut_unsynced_bytes_hide_nothing_of_the_base(void **state)
+{
+	struct spool_made *m = based(state);
+	spool_made_write_at(m->work, "f0-", 0, "changed", 7);
+	spool_made_write_at(m->work, "f7", 450, "behind", 6);
+	reopen(m);
+	assert_null(*work_lost(m->work));
+	expect_start(m, "f0-", "changed");
+	reopen_after_cut(m);
+	assert_non_null(strstr(work_lost(m->work)[0], "f0-"));
+	assert_null(work_lost(m->work)[1]);
+	expect_start(m, "f0-", NULL);
+	assert_int_equal(stat_of(m, "f7").st_size, 456);
+}
+
+static unsigned flags_of(struct spool_made *m, const char *path)
+{
+	struct index_inode row = INDEX_INODE_INIT;
+	struct error err = ERROR_INIT;
+	must(index_get(m->work->index, stat_of(m, path).st_ino, &row, &err), &err);
+	unsigned flags = row.flags;
+	index_inode_release(&row);
+	return flags;
+}
+
+static void test_close__syncs_what_lies_over_synced_bytes(void **state)
+{
+	struct spool_made *m = fresh(state);
+	spool_made_write(m->work, "f", "some text", 9);
+	assert_int_equal(flags_of(m, "f") & INDEX_UNSYNCED, INDEX_UNSYNCED);
+	struct work_file *f = open_file(m, "f", true);
+	assert_int_equal(work_fsync(f, NULL), 0);
+	assert_int_equal(work_file_close(f, NULL), 0);
+	assert_int_equal(flags_of(m, "f") & INDEX_UNSYNCED, 0);
+	spool_made_write_at(m->work, "f", 0, "more", 4);
+	assert_int_equal(flags_of(m, "f") & INDEX_UNSYNCED, 0);
+	reopen(m);
+	spool_made_write_at(m->work, "f", 9, "more", 4);
+	assert_int_equal(flags_of(m, "f") & INDEX_UNSYNCED, 0);
+	spool_made_write(m->work, "f", "anew", 4);
+	assert_int_equal(flags_of(m, "f") & INDEX_UNSYNCED, INDEX_UNSYNCED);
 }
 
 static void test_restart__staged_files_that_nothing_names_are_removed(void **state)
@@ -767,6 +835,8 @@ int main(void)
 		SPOOL_CASE(test_work__is_used_by_threads_while_it_is_committed),
 		SPOOL_CASE(test_restart__after_a_kill_what_was_closed_synced_and_renamed_is_there),
 		SPOOL_CASE(test_restart__after_a_power_cut_unsynced_bytes_fall_back),
+		SPOOL_CASE(test_restart__after_a_power_cut_unsynced_bytes_hide_nothing_of_the_base),
+		SPOOL_CASE(test_close__syncs_what_lies_over_synced_bytes),
 		SPOOL_CASE(test_restart__staged_files_that_nothing_names_are_removed),
 		SPOOL_CASE(test_restart__a_damaged_index_is_set_aside_and_told),
 		SPOOL_CASE(test_rebase__waits_for_changes_and_open_files),
