@@ -245,7 +245,7 @@ static enum turn decide(
 		if (!c->shown || s->closing)
 			return TURN_END;
 		/* Whoever is at work here, if only between two files, keeps the inode numbers that he knows. */
-		*ret_due = state->last_change == 0 ? now : spool_quiet(rule, state);
+		*ret_due = state->last_change == 0 ? now : spool_movable(rule, state);
 		return *ret_due <= now ? TURN_MOVE : TURN_WAIT;
 	}
 	if (s->closing && rule->policy == SPOOL_MANUAL && c->waits == NULL)

@@ -27,6 +27,8 @@
 
 #define SPOOL_PATIENCE (30 * CLOCK_SECOND)
 #define SPOOL_CLOSE_WAIT (2 * CLOCK_SECOND)
+/* Between two files of one program less time passes. */
+#define SPOOL_MOVE_WAIT (2 * CLOCK_SECOND)
 #define SPOOL_RETRY_FIRST CLOCK_SECOND
 #define SPOOL_RETRY_MOST (300 * CLOCK_SECOND)
 /* An overlay of such a weight (commit.h) moves to what it committed, when it can. */
@@ -129,6 +131,8 @@ int64_t spool_calm(const struct spool_rule *rule);
 int64_t spool_due(const struct spool_rule *rule, const struct work_state *state, int64_t closed, int64_t now);
 /* From when on it counts as quiet. */
 int64_t spool_quiet(const struct spool_rule *rule, const struct work_state *state);
+/* From when on nobody seems to be at work between two files, so that it may move to another base. */
+int64_t spool_movable(const struct spool_rule *rule, const struct work_state *state);
 /* How long to wait after so many failures in a row (from 1), drawn at random. */
 int64_t spool_backoff(unsigned failures);
 

@@ -21,6 +21,11 @@ int64_t spool_quiet(const struct spool_rule *rule, const struct work_state *stat
 	return later(state->last_change, rule->idle_ns > 0 ? rule->idle_ns : IDLE_SECONDS * CLOCK_SECOND);
 }
 
+int64_t spool_movable(const struct spool_rule *rule, const struct work_state *state)
+{
+	return sooner(spool_quiet(rule, state), later(state->last_change, SPOOL_MOVE_WAIT));
+}
+
 int64_t spool_calm(const struct spool_rule *rule)
 {
 	int64_t idle = rule->idle_ns > 0 ? rule->idle_ns : IDLE_SECONDS * CLOCK_SECOND;

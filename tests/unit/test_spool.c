@@ -318,6 +318,9 @@ static void test_spool_due__follows_the_policy(void **state)
 	assert_int_equal(spool_due(&rule, &s, 0, 1001), 1050);
 	rule.policy = SPOOL_CLOSE;
 	rule.idle_ns = rule.idle_max_ns = 10 * SPOOL_CLOSE_WAIT;
+	/* Another host's snapshot is taken over soon after the last change, however long idle is. */
+	struct work_state calm = {.changes = 1, .committed = 1, .last_change = 5};
+	assert_int_equal(spool_movable(&rule, &calm), 5 + SPOOL_MOVE_WAIT);
 	assert_int_equal(spool_due(&rule, &s, 990, 1001), 990 + SPOOL_CLOSE_WAIT);
 	s.last_change = s.first_change = 0; /* of an earlier run */
 	assert_int_equal(spool_due(&rule, &s, 0, 1001), 1001);
