@@ -350,7 +350,7 @@ static void churn_one(const struct churn *c, unsigned *seed)
 	default:
 		fd = open(a, O_WRONLY | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 		if (fd >= 0)
-			(void)!pwrite(fd, c, sizeof(*c), rand_r(seed) % 500000);
+			(void)!pwrite(fd, c->dir, sizeof(c->dir), rand_r(seed) % 500000);
 	}
 	if (fd >= 0)
 		close(fd);
