@@ -170,6 +170,8 @@ static int ask(const struct commit_request *q, const char *spool, char **ret_nam
 
 static void report(struct cli *cli, const char *dataset, const char *name)
 {
+	if (cli->quiet && !cli->json)
+		return;
 	if (cli->json) {
 		json_t *o = json_object();
 		json_object_set_new(o, "dataset", json_string(dataset));
@@ -177,7 +179,7 @@ static void report(struct cli *cli, const char *dataset, const char *name)
 		jsonout_line(stdout, o);
 	} else if (name[0] != '\0') {
 		printf("%s/%s\n", dataset, name);
-	} else if (!cli->quiet) {
+	} else {
 		printf("nothing had changed\n");
 	}
 }

@@ -266,3 +266,13 @@ def test_unmounting_keeps_what_is_not_committed(repo):
         assert read(mnt + "/spool/db/a") == "kept"
         commit(mnt + "/spool/db")
         assert read(mnt + "/db/latest/a") == "kept"
+
+
+def test_a_quiet_commit_says_nothing(repo):
+    configure(repo, db="commit = manual")
+    with repo.mount() as mnt:
+        write(dataset(mnt, "db") + "/a.txt", "a")
+        said = repo.cli("-q", "commit", "db")
+        assert said.stdout == "" and said.stderr == ""
+        assert count(repo, "db") == 1
+        assert repo.cli("-q", "commit", "db").stdout == ""
