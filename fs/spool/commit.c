@@ -110,6 +110,8 @@ static void judge_size(struct commit *c, struct feed *f, uint64_t bytes)
 	c->result->size_warning = NULL;
 	if (!commit_median(c->o->set, c->dataset, &median))
 		return;
+	if ((bytes > median ? bytes - median : median - bytes) < COMMIT_FLOOR)
+		return;
 	bool small = bytes<median / COMMIT_FACTOR, large = bytes / COMMIT_FACTOR> median;
 	if (!small && !large)
 		return;

@@ -13,7 +13,8 @@
  * at least 3, since a dataset that is just being filled is no anomaly) is
  * kept and warned about: in the log, in its notes, in the outcome. The median
  * does not move by one odd snapshot, and a factor of two lets a dump grow by
- * half overnight in silence but not lose half of itself.
+ * half overnight in silence but not lose half of itself. What differs by less
+ * than a MiB is no news by any factor: small files come and go.
  *
  * Threads: commits of different working copies at once; one of each. No lock is held.
  */
@@ -21,7 +22,7 @@
 #include "archive/snapset.h"
 #include "fs/spool/merge.h"
 
-enum { COMMIT_MEDIAN_MOST = 7, COMMIT_MEDIAN_LEAST = 3, COMMIT_FACTOR = 2 };
+enum { COMMIT_MEDIAN_MOST = 7, COMMIT_MEDIAN_LEAST = 3, COMMIT_FACTOR = 2, COMMIT_FLOOR = 1 << 20 };
 
 struct commit_options {
 	struct repo *repo;

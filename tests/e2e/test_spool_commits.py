@@ -276,3 +276,19 @@ def test_a_quiet_commit_says_nothing(repo):
         assert said.stdout == "" and said.stderr == ""
         assert count(repo, "db") == 1
         assert repo.cli("-q", "commit", "db").stdout == ""
+
+
+def test_a_small_difference_in_size_is_no_anomaly(repo):
+    configure(repo, db="commit = manual")
+    with repo.mount() as mnt:
+        work = dataset(mnt, "db")
+
+        def warned(size):
+            with open(work + "/data", "wb") as f:
+                f.write(os.urandom(size))
+            commit(work)
+            return next(r for r in status(mnt)["spool"] if r["dataset"] == "db")["size_warning"]
+        assert [warned(size) for size in (100, 101, 102, 5000, 10, 900_000)] == [None] * 6
+        assert newest(repo, "db")["notes"] == []
+        assert "more than" in warned(3 << 20)
+        assert "unusual size" in newest(repo, "db")["notes"][0]

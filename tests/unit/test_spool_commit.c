@@ -163,16 +163,16 @@ static void test_commit__an_unusual_size_is_kept_and_said(void **state)
 	struct spool_made *m = *state;
 	struct error err = ERROR_INIT;
 	struct commit_result result;
-	uint8_t *data = archive_fixture_bytes(10000, 8);
+	uint8_t *data = archive_fixture_bytes(4 << 20, 8);
 
 	spool_made_work(m);
 	for (unsigned i = 0; i < 3; i++) {
-		spool_made_write(m->work, "dump", data + i, 9000);
+		spool_made_write(m->work, "dump", data + i, 3 << 20);
 		must(spool_made_try(m, &result, &err), &err);
 		assert_null(result.size_warning);
 		commit_result_release(&result);
 	}
-	spool_made_write(m->work, "dump", data, 4600); /* half is not far less */
+	spool_made_write(m->work, "dump", data, (3 << 19) + 100); /* half is not far less */
 	must(spool_made_try(m, &result, &err), &err);
 	assert_null(result.size_warning);
 	commit_result_release(&result);
@@ -184,6 +184,24 @@ static void test_commit__an_unusual_size_is_kept_and_said(void **state)
 	assert_int_equal(result.snapshot->note_count, 1);
 	assert_non_null(strstr(result.snapshot->notes[0], "100 bytes"));
 	commit_result_release(&result);
+	free(data);
+}
+
+static void test_commit__a_small_difference_is_not_unusual(void **state)
+{
+	struct spool_made *m = *state;
+	struct error err = ERROR_INIT;
+	struct commit_result result;
+	uint8_t *data = archive_fixture_bytes(COMMIT_FLOOR + 1000, 8);
+	const size_t sizes[] = {1000, 1000, 1000, 10, COMMIT_FLOOR + 999};
+
+	spool_made_work(m);
+	for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+		spool_made_write(m->work, "notes", data + i, sizes[i] - i);
+		must(spool_made_try(m, &result, &err), &err);
+		assert_null(result.size_warning);
+		commit_result_release(&result);
+	}
 	free(data);
 }
 
@@ -295,6 +313,7 @@ int main(void)
 		SPOOL_CASE(test_commit__a_failing_store_loses_nothing),
 		SPOOL_CASE(test_commit__writes_go_on_while_it_runs_and_are_for_the_next),
 		SPOOL_CASE(test_commit__an_unusual_size_is_kept_and_said),
+		SPOOL_CASE(test_commit__a_small_difference_is_not_unusual),
 		SPOOL_CASE(test_commit__a_dump_that_was_cut_short_is_partial),
 		SPOOL_CASE(test_commit__another_hosts_snapshot_is_kept_and_told),
 		SPOOL_CASE(test_commit__a_forgotten_snapshot_behind_a_file_is_found_in_the_next),
