@@ -50,7 +50,18 @@ static bool sets(const char *const *variables, const char *word)
 	return false;
 }
 
-/* The caller's environment with the question's variables. The array alone is the caller's to free. */
+/* What opens the repository is nobody else's business: not a judge's, and not of what he starts. */
+static bool is_secret(const char *word)
+{
+	static const char prefix[] = "DRFS_PASSWORD";
+
+	return strncmp(word, prefix, sizeof(prefix) - 1) == 0;
+}
+
+/*
+ * The caller's environment without its passphrase, and with the question's variables. The array alone is the caller's
+ * to free.
+ */
 static char **make_environment(const char *const *variables)
 {
 	extern char **environ;
@@ -62,7 +73,7 @@ static char **make_environment(const char *const *variables)
 		n++;
 	char **list = calloc(n, sizeof(char *));
 	for (char **e = environ; list != NULL && e != NULL && *e != NULL; e++)
-		if (!sets(variables, *e))
+		if (!sets(variables, *e) && !is_secret(*e))
 			list[count++] = *e;
 	for (const char *const *v = variables; list != NULL && v != NULL && *v != NULL; v++)
 		list[count++] = (char *)(uintptr_t)*v; /* posix_spawn() takes what it does not write as if it did */

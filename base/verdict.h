@@ -42,7 +42,8 @@ struct verdict_question {
 
 /*
  * Runs the command and waits for it. ERR_CANCELLED: `stop` said so; what `feed` returned; or why it could not be run.
- * In all these cases the command and its group are ended. A command that sh does not find is a bad verdict.
+ * In all these cases the command and its group are ended. A command that sh does not find is a bad verdict. It has the
+ * caller's environment, but for what begins with DRFS_PASSWORD.
  */
 int verdict_ask(const struct verdict_question *q, struct verdict *ret_verdict, struct error *err);
 

@@ -292,3 +292,17 @@ def test_a_small_difference_in_size_is_no_anomaly(repo):
         assert newest(repo, "db")["notes"] == []
         assert "more than" in warned(3 << 20)
         assert "unusual size" in newest(repo, "db")["notes"][0]
+
+
+def test_the_passphrase_is_kept_from_a_check_command(repo, tmp_path):
+    seen = tmp_path / "seen"
+    configure(repo, db=f"commit = manual\ncheck = env > {seen}")
+    secrets = {"DRFS_PASSWORD": "s3cret", "DRFS_PASSWORD_FILE": "/nowhere", "DRFS_PASSWORD_COMMAND": "echo s3cret"}
+    repo.drfs("backup", "db", "--stdin", "a.txt", input="a", env=secrets)
+    assert "DRFS_DATASET=db" in read(seen) and "DRFS_PASSWORD" not in read(seen)
+    seen.unlink()
+    repo.env.update(secrets)
+    with repo.mount() as mnt:
+        write(mnt + "/spool/db/b.txt", "b")
+        commit(mnt + "/spool/db")
+    assert "DRFS_DATASET=db" in read(seen) and "DRFS_PASSWORD" not in read(seen)

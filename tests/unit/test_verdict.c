@@ -125,6 +125,20 @@ static void test_verdict__variables_replace_those_of_the_caller(void **state)
 	assert_true(v.good);
 }
 
+static void test_verdict__the_passphrase_is_kept_from_the_command(void **state)
+{
+	struct verdict_question q = {.command = "! env | grep ^DRFS_PASSWORD && test \"$DRFS_PASS\" = kept"};
+	struct verdict v;
+
+	(void)state;
+	setenv("DRFS_PASSWORD", "secret", 1);
+	setenv("DRFS_PASSWORD_FILE", "/secret", 1);
+	setenv("DRFS_PASSWORD_COMMAND", "echo secret", 1);
+	setenv("DRFS_PASS", "kept", 1);
+	assert_int_equal(verdict_ask(&q, &v, NULL), 0);
+	assert_true(v.good);
+}
+
 static void test_verdict__a_source_that_fails_ends_the_command(void **state)
 {
 	struct source s = {.left = 100000, .fails = ERR_CORRUPT};
@@ -189,6 +203,7 @@ int main(void)
 		cmocka_unit_test(test_verdict__a_command_need_not_read_all),
 		cmocka_unit_test(test_verdict__what_stays_in_the_background_is_not_waited_for),
 		cmocka_unit_test(test_verdict__variables_replace_those_of_the_caller),
+		cmocka_unit_test(test_verdict__the_passphrase_is_kept_from_the_command),
 		cmocka_unit_test(test_verdict__a_source_that_fails_ends_the_command),
 		cmocka_unit_test(test_verdict__stop_ends_the_command_and_its_children),
 		cmocka_unit_test(test_verdict__no_descriptor_and_no_signal_is_left_behind),
