@@ -7,6 +7,7 @@
 
 #include "base/jsonout.h"
 #include "fs/ops_spool.h"
+#include "fs/spool/commit.h"
 
 enum { TAGS_MAX = 64 };
 
@@ -31,14 +32,28 @@ static void reply_done(const struct waiting *w)
 	fuse_reply_attr(w->req, &commit.st, 0);
 }
 
-static void done(void *arg, int status, const char *name, const struct error *why)
+/* For who asks how it ended. */
+static void keep_result(const struct waiting *w, bool failed, const struct snapshot *made, const struct error *why)
+{
+	char *reason = !failed && made != NULL ? commit_reason(made) : NULL;
+	struct worktable_result result = {.error = failed ? error_text(why) : NULL};
+
+	if (!failed) {
+		result.name = made != NULL ? made->name : "";
+		result.state = made != NULL ? snapshot_state_name(made->state) : NULL;
+		result.reason = reason;
+	}
+	worktable_set_result(namespace_works(w->serve->ns), w->number, &result);
+	free(reason);
+}
+
+static void done(void *arg, int status, const struct snapshot *made, const struct error *why)
 {
 	struct waiting *w = arg;
 	bool failed = status < 0;
 
 	if (w->answer != ANSWER_FLUSH)
-		worktable_set_result(namespace_works(w->serve->ns), w->number, failed ? NULL : name,
-			failed ? error_text(why) : NULL);
+		keep_result(w, failed, made, why);
 	if (failed) {
 		faults_tell(w->serve->faults, "committing", why);
 		fuse_reply_err(w->req, EIO);

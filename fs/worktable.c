@@ -16,7 +16,7 @@ struct row {
 	uint32_t number;
 	unsigned held; /* requests that are in it */
 	bool moving;
-	char *name, *why; /* of the last commit; both NULL: none was asked for */
+	char *told; /* how the last commit ended, as JSON; NULL: none was asked for */
 };
 
 struct worktable {
@@ -45,8 +45,7 @@ struct worktable *worktable_new(void)
 static void row_release(struct row *r)
 {
 	free(r->dataset);
-	free(r->name);
-	free(r->why);
+	free(r->told);
 }
 
 void worktable_free(struct worktable *t)
@@ -256,43 +255,51 @@ void worktable_drop(struct worktable *t, const char *dataset)
 	pthread_mutex_unlock(&t->lock);
 }
 
-void worktable_set_result(struct worktable *t, uint32_t number, const char *name, const char *why)
-{
-	char *name_copy = name != NULL ? strdup(name) : NULL, *why_copy = why != NULL ? strdup(why) : NULL;
-	pthread_mutex_lock(&t->lock);
-	struct row *r = by_number(t, number);
-	if (r != NULL) {
-		free(r->name);
-		free(r->why);
-		r->name = name_copy;
-		r->why = why_copy;
-		name_copy = why_copy = NULL;
-	}
-	pthread_mutex_unlock(&t->lock);
-	free(name_copy);
-	free(why_copy);
-}
-
 static json_t *text_or_null(const char *text)
 {
 	return text != NULL ? jsonout_text(text, strlen(text)) : json_null();
 }
 
-int worktable_result(struct worktable *t, uint32_t number, struct buf *ret, struct error *err)
+/* Caller frees; NULL without memory. */
+static char *result_text(const struct worktable_result *result)
 {
 	json_t *o = json_object();
+	json_object_set_new(o, "snapshot", text_or_null(result->name));
+	json_object_set_new(o, "state", text_or_null(result->state));
+	json_object_set_new(o, "reason", text_or_null(result->reason));
+	json_object_set_new(o, "error", text_or_null(result->error));
+	char *text = json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER);
+	json_decref(o);
+	return text;
+}
+
+void worktable_set_result(struct worktable *t, uint32_t number, const struct worktable_result *result)
+{
+	char *text = result_text(result);
+	pthread_mutex_lock(&t->lock);
+	struct row *r = by_number(t, number);
+	if (r != NULL) {
+		free(r->told);
+		r->told = text;
+		text = NULL;
+	}
+	pthread_mutex_unlock(&t->lock);
+	free(text);
+}
+
+int worktable_result(struct worktable *t, uint32_t number, struct buf *ret, struct error *err)
+{
+	static const struct worktable_result none = {0};
 	pthread_mutex_lock(&t->lock);
 	const struct row *r = by_number(t, number);
 	bool there = r != NULL;
-	if (there) {
-		json_object_set_new(o, "snapshot", text_or_null(r->name));
-		json_object_set_new(o, "error", text_or_null(r->why));
-	}
+	char *text = there && r->told != NULL ? strdup(r->told) : NULL;
+	bool asked = there && r->told != NULL;
 	pthread_mutex_unlock(&t->lock);
-	char *text = there ? json_dumps(o, JSON_COMPACT | JSON_PRESERVE_ORDER) : NULL;
-	json_decref(o);
 	if (!there)
 		return error_set(err, ERR_NOT_FOUND, "the working copy moved on");
+	if (!asked)
+		text = result_text(&none);
 	if (text != NULL)
 		buf_put(ret, text, strlen(text));
 	bool ok = text != NULL && !buf_failed(ret);

@@ -55,10 +55,16 @@ void worktable_moved(struct worktable *table, const char *dataset, uint32_t want
 /* It is gone, and so is its number. Nothing for one that is not entered. */
 void worktable_drop(struct worktable *table, const char *dataset);
 
-/* Keeps how a commit ended, in place of what was kept before: the snapshot's name ("": nothing had changed), or (name
- * NULL) why there is none. */
-void worktable_set_result(struct worktable *table, uint32_t number, const char *name, const char *why);
-/* {"snapshot": name or null, "error": text or null}, appended. ERR_NOT_FOUND: the number is gone; ERR_NO_MEMORY. */
+/* How a commit ended. What is not known, or does not apply, is NULL. */
+struct worktable_result {
+	const char *name;           /* of the snapshot; "": nothing had changed */
+	const char *state, *reason; /* of the snapshot, and why it is not whole */
+	const char *error;          /* why there is none */
+};
+/* Keeps it, in place of what was kept before. Texts are copied. */
+void worktable_set_result(struct worktable *table, uint32_t number, const struct worktable_result *result);
+/* {"snapshot", "state", "reason", "error"}, each a text or null, appended. ERR_NOT_FOUND: the number is gone;
+ * ERR_NO_MEMORY. */
 int worktable_result(struct worktable *table, uint32_t number, struct buf *ret, struct error *err);
 
 #endif

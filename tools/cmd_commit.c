@@ -144,51 +144,63 @@ static int refused(const struct commit_request *q, const char *spool, const char
 	return rc;
 }
 
-/* Waits until it is done. *ret_name: of the snapshot, "" when nothing had changed; the caller's. */
-static int ask(const struct commit_request *q, const char *spool, char **ret_name, struct error *err)
+/* Waits until it is done. *ret_told: how it ended, the caller's. */
+static int ask(const struct commit_request *q, const char *spool, json_t **ret_told, struct error *err)
 {
 	char *path = fileio_format("%s/%s/.commit", spool, q->dataset), *text = wishes(q);
-	json_t *o = NULL;
 	int rc = 0;
 
 	if (path == NULL || text == NULL)
 		rc = error_no_memory(err, "a commit");
 	else if (setxattr(path, ask_attr, text, strlen(text), 0) != 0)
 		rc = refused(q, spool, path, errno, err);
-	if (rc == 0) {
-		o = read_result(path);
-		const char *name = json_string_value(json_object_get(o, "snapshot"));
-		*ret_name = strdup(name != NULL ? name : "");
-		if (*ret_name == NULL)
-			rc = error_no_memory(err, "a name");
-	}
-	json_decref(o);
+	if (rc == 0)
+		*ret_told = read_result(path);
 	free(text);
 	free(path);
 	return rc;
 }
 
-static void report(struct cli *cli, const char *dataset, const char *name)
+static void print_json(const char *dataset, const char *name, const char *state, const char *reason)
 {
-	if (cli->quiet && !cli->json)
-		return;
-	if (cli->json) {
-		json_t *o = json_object();
-		json_object_set_new(o, "dataset", json_string(dataset));
-		json_object_set_new(o, "snapshot", name[0] != '\0' ? json_string(name) : json_null());
-		jsonout_line(stdout, o);
-	} else if (name[0] != '\0') {
+	json_t *o = json_object();
+
+	json_object_set_new(o, "dataset", json_string(dataset));
+	json_object_set_new(o, "snapshot", name[0] != '\0' ? json_string(name) : json_null());
+	json_object_set_new(o, "state", state != NULL ? json_string(state) : json_null());
+	json_object_set_new(o, "reason", reason != NULL ? json_string(reason) : json_null());
+	jsonout_line(stdout, o);
+}
+
+/* What was made may be less than what was meant: that is told as a backup tells it. */
+static int report(struct cli *cli, const char *dataset, const json_t *told)
+{
+	const char *name = json_string_value(json_object_get(told, "snapshot"));
+	const char *state = json_string_value(json_object_get(told, "state"));
+	const char *reason = json_string_value(json_object_get(told, "reason"));
+	bool whole = state == NULL || strcmp(state, snapshot_state_name(SNAPSHOT_WHOLE)) == 0;
+
+	if (name == NULL)
+		name = "";
+	if (!whole && reason != NULL)
+		log_warn(cli->log, "%s", reason);
+	if (!whole)
+		log_warn(cli->log, "this snapshot is %s; 'drfs snapshots -v %s' says why", state, dataset);
+	if (cli->json)
+		print_json(dataset, name, state, reason);
+	else if (!cli->quiet && name[0] != '\0')
 		printf("%s/%s\n", dataset, name);
-	} else {
+	else if (!cli->quiet)
 		printf("nothing had changed\n");
-	}
+	return whole ? CLI_OK : CLI_PARTLY;
 }
 
 static int commit(struct cli *cli, const struct commit_request *q)
 {
 	struct error err = ERROR_INIT;
 	uint8_t id[FORMAT_REPO_LEN];
-	char *spool = NULL, *name = NULL;
+	char *spool = NULL;
+	json_t *told = NULL;
 	int code = cli_load_conf(cli);
 	const char *url = code == CLI_OK ? cli_url(cli) : NULL;
 
@@ -200,12 +212,11 @@ static int commit(struct cli *cli, const struct commit_request *q)
 	if (rc == 0)
 		rc = find_spool(id, url, &spool, &err);
 	if (rc == 0)
-		rc = ask(q, spool, &name, &err);
-	if (rc == 0)
-		report(cli, q->dataset, name);
-	free(name);
+		rc = ask(q, spool, &told, &err);
+	code = rc == 0 ? report(cli, q->dataset, told) : cli_fail(cli, &err);
+	json_decref(told);
 	free(spool);
-	return rc < 0 ? cli_fail(cli, &err) : CLI_OK;
+	return code;
 }
 
 int cmd_commit(struct cli *cli, int argc, char **argv)

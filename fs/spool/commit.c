@@ -4,7 +4,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/buf.h"
 #include "base/fileio.h"
+
+enum { REASON_MAX = 2000 }; /* from then on no more is told */
 
 /* A commit under way. */
 struct commit {
@@ -166,16 +169,47 @@ static int feed(struct commit *c, struct error *err)
 	return r;
 }
 
+static void add_part(struct buf *b, const char *path, const char *what)
+{
+	if (b->len > 0)
+		buf_put(b, "; ", 2);
+	if (strcmp(path, SNAPSHOT_CHECK_ALL) != 0) {
+		buf_put(b, path, strlen(path));
+		buf_put(b, ": ", 2);
+	}
+	buf_put(b, what, strlen(what));
+}
+
+char *commit_reason(const struct snapshot *s)
+{
+	struct buf b = {0};
+
+	if (s->state == SNAPSHOT_WHOLE)
+		return NULL;
+	for (unsigned i = 0; i < s->check_count && b.len < REASON_MAX; i++)
+		if (!s->checks[i].ok)
+			add_part(&b, s->checks[i].path, s->checks[i].reason);
+	for (unsigned i = 0; s->state == SNAPSHOT_INCOMPLETE && i < s->note_count && b.len < REASON_MAX; i++)
+		add_part(&b, SNAPSHOT_CHECK_ALL, s->notes[i]);
+	buf_put_u8(&b, 0);
+	if (!buf_failed(&b))
+		return (char *)b.data;
+	buf_release(&b);
+	return NULL;
+}
+
 static void tell_log(const struct commit *c)
 {
 	const struct commit_result *r = c->result;
 	struct log *log = c->o->log;
+	char *reason = commit_reason(r->snapshot);
 
-	if (r->snapshot->state == SNAPSHOT_PARTIAL)
-		log_warn(log, "spool: '%s' is committed as '%s', but it is not whole: see 'drfs snapshots'", c->dataset,
-			r->snapshot->name);
+	if (r->snapshot->state != SNAPSHOT_WHOLE)
+		log_warn(log, "spool: '%s' is committed as '%s', but it is %s: %s", c->dataset, r->snapshot->name,
+			snapshot_state_name(r->snapshot->state), reason != NULL ? reason : "");
 	else
 		log_notice(log, "spool: '%s' is committed as '%s'", c->dataset, r->snapshot->name);
+	free(reason);
 	if (r->size_warning != NULL)
 		log_warn(log, "spool: '%s/%s': %s", c->dataset, r->snapshot->name, r->size_warning);
 	if (r->crossed != NULL)

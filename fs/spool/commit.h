@@ -63,6 +63,9 @@ void commit_result_release(struct commit_result *r);
  */
 int commit_run(const struct commit_options *options, struct commit_result *ret_result, struct error *err);
 
+/* Why a snapshot is not whole: what checks found bad, or what is missing, in one line. The caller frees; NULL: it is
+ * whole, or there is no memory. */
+char *commit_reason(const struct snapshot *snapshot);
 /* The median that sizes are held against; false when there are too few snapshots to tell. */
 bool commit_median(const struct snapset *set, const char *dataset, uint64_t *ret_bytes);
 /* What a working copy on `base` (NULL: none) made last, as far as `set` shows; NULL: nothing. */

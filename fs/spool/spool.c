@@ -281,7 +281,7 @@ void spool_close(struct spool *s, int64_t wait_ns)
 	for (size_t i = 0; i < s->copy_count; i++) {
 		struct spool_wait *left = spool_refused(s->copies[i], true);
 		pthread_mutex_unlock(&s->lock);
-		spool_answer(left, ERR_CANCELLED, "", &why);
+		spool_answer(left, ERR_CANCELLED, NULL, &why);
 		pthread_mutex_lock(&s->lock);
 	}
 	pthread_cond_broadcast(&s->cond);

@@ -86,8 +86,8 @@ int spool_make(
 /* Removes one that has no snapshot and nothing in it. WORK_ENOTEMPTY, WORK_EPERM (it has snapshots). */
 int spool_remove(struct spool *s, const char *dataset, struct error *err);
 
-/* How a commit that was asked for ended: 0 and the snapshot's name ("" when nothing had changed), or why not. */
-typedef void spool_done_fn(void *arg, int status, const char *name, const struct error *why);
+/* How a commit that was asked for ended: 0 and the snapshot (NULL when nothing had changed), or why not. */
+typedef void spool_done_fn(void *arg, int status, const struct snapshot *made, const struct error *why);
 struct spool_request {
 	const char *description; /* NULL: none */
 	char *const *tags;

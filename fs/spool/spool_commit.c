@@ -126,7 +126,7 @@ static void end_commit(
 	if (!quiet)
 		log_warn(s->o.log, "spool: cannot commit '%s': %s; what was written is kept, and tried again", c->name,
 			error_text(why));
-	spool_answer(told, status, result->snapshot == NULL ? "" : result->snapshot->name, status == 0 ? NULL : why);
+	spool_answer(told, status, result->snapshot, status == 0 ? NULL : why);
 }
 
 /* One commit. Called with the lock, which is given up meanwhile. */

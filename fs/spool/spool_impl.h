@@ -158,6 +158,6 @@ struct spool_wait *spool_answered(struct spool_copy *c, uint64_t change);
 /* Off the list, with the lock: those that a commit took; with `all` everyone. */
 struct spool_wait *spool_refused(struct spool_copy *c, bool all);
 /* Tells each and frees; without the lock. */
-void spool_answer(struct spool_wait *list, int status, const char *name, const struct error *why);
+void spool_answer(struct spool_wait *list, int status, const struct snapshot *made, const struct error *why);
 
 #endif

@@ -38,13 +38,13 @@ static struct spool_wait *wait_new(const struct spool_request *request)
 	return NULL;
 }
 
-void spool_answer(struct spool_wait *list, int status, const char *name, const struct error *why)
+void spool_answer(struct spool_wait *list, int status, const struct snapshot *made, const struct error *why)
 {
 	while (list != NULL) {
 		struct spool_wait *w = list;
 		list = w->next;
 		if (w->done != NULL && !w->told)
-			w->done(w->arg, status, name, why);
+			w->done(w->arg, status, made, why);
 		wait_free(w);
 	}
 }
@@ -161,7 +161,7 @@ static void *watch(void *arg)
 	while (any) {
 		if (find_overdue(s, &overdue, &any)) {
 			pthread_mutex_unlock(&s->lock);
-			overdue.done(overdue.arg, ERR_TIMEOUT, "", &overdue.why);
+			overdue.done(overdue.arg, ERR_TIMEOUT, NULL, &overdue.why);
 			pthread_mutex_lock(&s->lock);
 		} else if (any) {
 			int64_t step = s->patience < CLOCK_SECOND ? s->patience / 4 : CLOCK_SECOND;
@@ -214,7 +214,7 @@ void spool_commit(struct spool *s, struct work *w, const struct spool_request *r
 	uint64_t change = request->change == 0 ? state.changes : min_u64(request->change, state.changes);
 	if (change <= state.committed) {
 		if (request->done != NULL)
-			request->done(request->arg, 0, "", NULL);
+			request->done(request->arg, 0, NULL, NULL);
 		return;
 	}
 	wait = wait_new(request);
@@ -228,5 +228,5 @@ void spool_commit(struct spool *s, struct work *w, const struct spool_request *r
 		error_no_memory(&err, "a commit");
 	}
 	if (request->done != NULL)
-		request->done(request->arg, err.code, "", &err);
+		request->done(request->arg, err.code, NULL, &err);
 }

@@ -87,7 +87,7 @@ def test_drfs_commit_names_the_snapshot_and_takes_words_along(repo):
         assert made["description"] == "before the upgrade" and made["tags"] == ["one", "two"]
         assert read(mnt + "/db/latest/a.txt") == "a"
         assert repo.drfs("commit", "db") == "nothing had changed\n"
-        assert repo.json("commit", "db") == [{"dataset": "db", "snapshot": None}]
+        assert repo.json("commit", "db") == [{"dataset": "db", "snapshot": None, "state": None, "reason": None}]
         assert count(repo, "db") == 1
         assert "mkdir" in repo.cli("commit", "unknown", code=1).stderr
         repo.cli("commit", code=USAGE)
@@ -101,7 +101,7 @@ def test_what_was_told_stands_in_the_attribute(repo):
         write(work + "/a", "a")
         os.setxattr(work + "/.commit", "user.drfs.commit", b'{"description": "x"}')
         result = json.loads(os.getxattr(work + "/.commit", "user.drfs.commit.result"))
-        assert result == {"snapshot": newest(repo, "db")["name"], "error": None}
+        assert result == {"snapshot": newest(repo, "db")["name"], "state": "whole", "reason": None, "error": None}
         assert errno_of(os.setxattr, work + "/.commit", "user.drfs.commit", b"no json") == "EINVAL"
 
 
@@ -306,3 +306,27 @@ def test_the_passphrase_is_kept_from_a_check_command(repo, tmp_path):
         write(mnt + "/spool/db/b.txt", "b")
         commit(mnt + "/spool/db")
     assert "DRFS_DATASET=db" in read(seen) and "DRFS_PASSWORD" not in read(seen)
+
+
+def test_a_commit_that_is_partial_exits_3_and_says_why(repo):
+    configure(repo, db="commit = manual")
+    with repo.mount() as mnt:
+        work = dataset(mnt, "db")
+        write(work + "/app.sql", DUMP.format("SELECT 1;"))
+        assert repo.json("commit", "db")[0]["state"] == "whole"
+        write(work + "/app.sql", DUMP.format("SELECT 2;")[:-60])
+        said = repo.cli("commit", "db", code=3)
+        torn = newest(repo, "db")
+        reason = torn["checks"][0]["reason"]
+        assert said.stdout == f"db/{torn['name']}\n"
+        assert f"app.sql: {reason}" in said.stderr and "this snapshot is partial" in said.stderr
+        write(work + "/app.sql", DUMP.format("SELECT 3;")[:-60])
+        said = repo.cli("-q", "commit", "db", code=3)
+        assert said.stdout == ""
+        write(work + "/app.sql", DUMP.format("SELECT 4;")[:-60])
+        told = repo.json("commit", "db", code=3)
+        assert told == [{"dataset": "db", "snapshot": newest(repo, "db")["name"], "state": "partial",
+                         "reason": f"app.sql: {reason}"}]
+        write(work + "/app.sql", DUMP.format("SELECT 5;")[:-60])
+        shell(f"touch {work}/.commit")
+        assert newest(repo, "db")["state"] == "partial"

@@ -89,13 +89,13 @@ static void on_moved(void *arg, const char *dataset)
 	tell(h, &h->moved);
 }
 
-static void on_done(void *arg, int status, const char *name, const struct error *why)
+static void on_done(void *arg, int status, const struct snapshot *made, const struct error *why)
 {
 	struct host *h = arg;
 
 	pthread_mutex_lock(&h->lock);
 	h->status = status;
-	snprintf(h->name, sizeof(h->name), "%s", name);
+	snprintf(h->name, sizeof(h->name), "%s", made == NULL ? "" : made->name);
 	snprintf(h->why, sizeof(h->why), "%s", why == NULL ? "" : error_text(why));
 	pthread_mutex_unlock(&h->lock);
 	tell(h, &h->done);

@@ -152,19 +152,22 @@ static void assert_result(struct worktable *t, uint32_t number, const char *want
 
 static void test_worktable_result__is_how_the_last_commit_ended(void **state)
 {
+	static const char told[] = "{\"snapshot\":\"14:30\",\"state\":\"partial\",\"reason\":\"torn\",\"error\":null}";
 	struct worktable *t = *state;
 	struct error err = ERROR_INIT;
 	struct buf text = {0};
 	uint32_t number = enter(t, "db", 1, 5);
 
-	assert_result(t, number, "{\"snapshot\":null,\"error\":null}");
-	worktable_set_result(t, number, NULL, "the store says \"no\"");
-	assert_result(t, number, "{\"snapshot\":null,\"error\":\"the store says \\\"no\\\"\"}");
-	worktable_set_result(t, number, "2024-01-15T14:30", NULL);
-	assert_result(t, number, "{\"snapshot\":\"2024-01-15T14:30\",\"error\":null}");
+	assert_result(t, number, "{\"snapshot\":null,\"state\":null,\"reason\":null,\"error\":null}");
+	worktable_set_result(t, number, &(struct worktable_result){.error = "the store says \"no\""});
+	assert_result(t, number,
+		"{\"snapshot\":null,\"state\":null,\"reason\":null,\"error\":\"the store says \\\"no\\\"\"}");
+	worktable_set_result(
+		t, number, &(struct worktable_result){.name = "14:30", .state = "partial", .reason = "torn"});
+	assert_result(t, number, told);
 	worktable_moved(t, "db", 6);
-	assert_result(t, 6, "{\"snapshot\":\"2024-01-15T14:30\",\"error\":null}");
-	worktable_set_result(t, number, "late", NULL);
+	assert_result(t, 6, told);
+	worktable_set_result(t, number, &(struct worktable_result){.name = "late"});
 	assert_int_equal(worktable_result(t, number, &text, &err), ERR_NOT_FOUND);
 	buf_release(&text);
 }
