@@ -54,9 +54,10 @@ static int read_id(struct cli *cli, const char *url, uint8_t ret_id[static FORMA
 
 /* The mount of a repository that has its spool. */
 struct spool_search {
-	const uint8_t *repository;
-	char *spool;   /* its spool/, the caller's to free; NULL: none was found */
-	char *without; /* a mount of the repository that shows none */
+	const uint8_t *repository; /* NULL: it cannot be asked who it is, so its URL decides */
+	const char *url;           /* as told_url() has it */
+	char *spool;               /* its spool/, the caller's to free; NULL: none was found */
+	char *without;             /* a mount of the repository that shows none */
 };
 
 static int look_at_mount(void *arg, const char *mountpoint)
@@ -67,7 +68,8 @@ static int look_at_mount(void *arg, const char *mountpoint)
 
 	if (mountpoint_status(mountpoint, &status, NULL) < 0)
 		return 0;
-	bool ours = memcmp(status.repository, s->repository, MOUNTPOINT_REPO_LEN) == 0;
+	bool ours = s->repository != NULL ? memcmp(status.repository, s->repository, MOUNTPOINT_REPO_LEN) == 0
+					  : strcmp(status.url, s->url) == 0;
 	mountpoint_status_release(&status);
 	if (!ours)
 		return 0;
@@ -82,9 +84,10 @@ static int look_at_mount(void *arg, const char *mountpoint)
 	return 0;
 }
 
-static int find_spool(const uint8_t id[static FORMAT_REPO_LEN], const char *url, char **ret_spool, struct error *err)
+/* `id` NULL: by the URL. */
+static int find_spool(const uint8_t *id, const char *url, const char *told, char **ret_spool, struct error *err)
 {
-	struct spool_search s = {.repository = id};
+	struct spool_search s = {.repository = id, .url = told};
 	int rc = mountpoint_each(look_at_mount, &s, err);
 
 	if (rc == 0 && s.without != NULL)
@@ -103,6 +106,67 @@ static int find_spool(const uint8_t id[static FORMAT_REPO_LEN], const char *url,
 		return rc;
 	*ret_spool = s.spool;
 	return 0;
+}
+
+/* The folder's path as it was before it went away: of what still leads there no link is left. Caller frees. */
+static char *absent_path(const char *path)
+{
+	char *copy = strdup(path);
+	char *slash = copy != NULL ? strrchr(copy, '/') : NULL;
+	char *folder = NULL, *whole = NULL;
+
+	if (slash != NULL)
+		*slash = '\0';
+	if (copy != NULL)
+		folder = realpath(slash == NULL ? "." : copy[0] == '\0' ? "/" : copy, NULL);
+	if (folder != NULL)
+		whole = fileio_format(
+			"%s/%s", strcmp(folder, "/") == 0 ? "" : folder, slash == NULL ? path : slash + 1);
+	free(folder);
+	free(copy);
+	return whole != NULL ? whole : strdup(path);
+}
+
+/* A URL as a mount of it tells it in status.json. Caller frees; NULL without memory. */
+static char *told_url(const char *url)
+{
+	const char *path = strncmp(url, "file://localhost/", 17) == 0 ? url + 16
+			   : strncmp(url, "file:///", 8) == 0         ? url + 7
+			   : strncmp(url, "file:/", 6) == 0           ? url + 5
+								      : url;
+	if (strstr(path, "://") != NULL)
+		return strdup(path);
+	size_t len = strlen(path);
+	while (len > 1 && path[len - 1] == '/')
+		len--;
+	char *trimmed = strndup(path, len);
+	char *whole = trimmed != NULL ? realpath(trimmed, NULL) : NULL;
+	if (whole == NULL && trimmed != NULL)
+		whole = absent_path(trimmed);
+	free(trimmed);
+	return whole;
+}
+
+/*
+ * The spool of the repository at `url`. A mount goes on while its store cannot be reached from here (moved away, down,
+ * another user's): it is known by its URL then. Where there is none, why the repository cannot be asked is the error.
+ */
+static int find_mount(struct cli *cli, const char *url, char **ret_spool, struct error *err)
+{
+	struct error ignored = ERROR_INIT;
+	uint8_t id[FORMAT_REPO_LEN];
+	int rc = read_id(cli, url, id, err);
+
+	if (rc == 0)
+		return find_spool(id, url, NULL, ret_spool, err);
+	char *told = told_url(url);
+	if (told != NULL && find_spool(NULL, url, told, ret_spool, &ignored) == 0) {
+		log_info(cli->log, "%s; its mount is asked all the same", error_text(err));
+		error_clear(err);
+		rc = 0;
+	}
+	free(told);
+	return rc;
 }
 
 /* What the mount is asked, as JSON. Caller frees; NULL without memory. */
@@ -198,7 +262,6 @@ static int report(struct cli *cli, const char *dataset, const json_t *told)
 static int commit(struct cli *cli, const struct commit_request *q)
 {
 	struct error err = ERROR_INIT;
-	uint8_t id[FORMAT_REPO_LEN];
 	char *spool = NULL;
 	json_t *told = NULL;
 	int code = cli_load_conf(cli);
@@ -208,9 +271,7 @@ static int commit(struct cli *cli, const struct commit_request *q)
 		return code != CLI_OK ? code : CLI_USAGE;
 	int rc = snapshot_dataset_ok(q->dataset, &err);
 	if (rc == 0)
-		rc = read_id(cli, url, id, &err);
-	if (rc == 0)
-		rc = find_spool(id, url, &spool, &err);
+		rc = find_mount(cli, url, &spool, &err);
 	if (rc == 0)
 		rc = ask(q, spool, &told, &err);
 	code = rc == 0 ? report(cli, q->dataset, told) : cli_fail(cli, &err);

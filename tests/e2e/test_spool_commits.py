@@ -330,3 +330,20 @@ def test_a_commit_that_is_partial_exits_3_and_says_why(repo):
         write(work + "/app.sql", DUMP.format("SELECT 5;")[:-60])
         shell(f"touch {work}/.commit")
         assert newest(repo, "db")["state"] == "partial"
+
+
+def test_a_commit_finds_its_mount_when_the_repository_is_out_of_sight(repo, tmp_path):
+    configure(repo, db="commit = manual")
+    with repo.mount() as mnt:
+        write(dataset(mnt, "db") + "/a.txt", "a")
+        os.rename(repo.path, repo.path + ".away")
+        try:
+            for url in (repo.path, f"file://{repo.path}/", os.path.relpath(repo.path, tmp_path)):
+                repo.cli("-r", url, "commit", "db", cwd=tmp_path)
+            assert "drfs init" in repo.cli("-r", repo.path + "-other", "commit", "db", code=10).stderr
+        finally:
+            os.rename(repo.path + ".away", repo.path)
+        assert count(repo, "db") == 1
+        assert read(mnt + "/db/latest/a.txt") == "a"
+    os.rename(repo.path, repo.path + ".away")
+    assert "drfs init" in repo.cli("commit", "db", code=10).stderr
