@@ -57,8 +57,9 @@ bool mountpoint_ref_parse(const char *text, size_t len, struct mountpoint_ref *r
 /* What .drfs/status.json of a mount says of who serves it. */
 struct mountpoint_status {
 	uint8_t repository[MOUNTPOINT_REPO_LEN];
-	char *url;     /* of the repository */
-	char *version; /* of drfs */
+	char *url;          /* of the repository */
+	char *version;      /* of drfs */
+	char *spool_folder; /* where its working copies lie; "": it has none */
 	pid_t pid;
 };
 /* ERR_NOT_FOUND: no live drfs mount at `mountpoint`. */

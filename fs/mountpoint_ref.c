@@ -245,7 +245,8 @@ int mountpoint_status(const char *mountpoint, struct mountpoint_status *ret, str
 	if (ok) {
 		s.url = copy_text(o, "url");
 		s.version = copy_text(o, "version");
-		ok = s.url != NULL && s.version != NULL;
+		s.spool_folder = copy_text(o, "spool_folder");
+		ok = s.url != NULL && s.version != NULL && s.spool_folder != NULL;
 	}
 	if (ok)
 		*ret = s;
@@ -265,5 +266,6 @@ void mountpoint_status_release(struct mountpoint_status *status)
 		return;
 	free(status->url);
 	free(status->version);
+	free(status->spool_folder);
 	*status = (struct mountpoint_status){0};
 }

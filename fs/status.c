@@ -131,6 +131,7 @@ static json_t *status_json(struct serve *serve)
 	json_object_set_new(o, "poll", poll_json(&serve->poll));
 	json_object_set_new(o, "datasets", datasets_json(e));
 	json_object_set_new(o, "spool", spool_json(serve));
+	put_text(o, "spool_folder", serve->spool != NULL ? spool_folder(serve->spool) : NULL);
 	json_object_set_new(o, "faults", faults_json(e->set));
 	json_object_set_new(o, "reads", reads_json(serve->faults));
 	json_object_set_new(o, "cache", cache_json(serve->reader));

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "fs/mountpoint.h"
+#include "fs/spool/parked.h"
 #include "fs/unmount.h"
 #include "tools/cli.h"
 
@@ -23,10 +24,33 @@ static int tell(struct cli *cli, const char *mountpoint)
 	return CLI_OK;
 }
 
+static void tell_parked(void *arg, const char *dataset, const char *kept)
+{
+	const struct cli *cli = arg;
+
+	log_warn(cli->log,
+		"'%s' has changes that are not committed yet; they are kept in '%s', and the next mount goes on with "
+		"them",
+		dataset, kept);
+}
+
+/* Unmounts, and tells what the mount left to be committed: it has no terminal to tell it on. */
+static int run(struct cli *cli, const char *mountpoint)
+{
+	struct error err = ERROR_INIT;
+	struct mountpoint_status status = {0};
+	bool spool = mountpoint_status(mountpoint, &status, NULL) == 0 && status.spool_folder[0] != '\0';
+	int r = unmount_run(mountpoint, 0, &err);
+
+	if (r == 0 && spool && parked_each(status.spool_folder, tell_parked, cli, &err) < 0)
+		log_warn(cli->log, "cannot tell what is not committed: %s", error_text(&err));
+	mountpoint_status_release(&status);
+	return r < 0 ? cli_fail(cli, &err) : CLI_OK;
+}
+
 int cmd_umount(struct cli *cli, int argc, char **argv)
 {
 	struct cli_args args = {.cli = cli, .argv = argv, .argc = argc};
-	struct error err = ERROR_INIT;
 	const char *value, *mountpoint = NULL;
 	int what;
 
@@ -42,7 +66,7 @@ int cmd_umount(struct cli *cli, int argc, char **argv)
 	cli_set_log(cli);
 	if (cli->dry_run)
 		return tell(cli, mountpoint);
-	return unmount_run(mountpoint, 0, &err) < 0 ? cli_fail(cli, &err) : CLI_OK;
+	return run(cli, mountpoint);
 }
 
 /* Lazy and forced are the kernel's business alone: there is nothing to wait for. */
@@ -57,7 +81,6 @@ static int leave_to_umount(struct cli *cli, const char *how, const char *mountpo
 
 int cmd_umount_helper(struct cli *cli, int argc, char **argv)
 {
-	struct error err = ERROR_INIT;
 	const char *mountpoint = NULL, *how = NULL;
 
 	for (int i = 0; i < argc; i++) {
@@ -79,5 +102,5 @@ int cmd_umount_helper(struct cli *cli, int argc, char **argv)
 		return cli_usage(cli, "which mount point?");
 	if (how != NULL)
 		return leave_to_umount(cli, how, mountpoint);
-	return unmount_run(mountpoint, 0, &err) < 0 ? cli_fail(cli, &err) : CLI_OK;
+	return run(cli, mountpoint);
 }

@@ -8,10 +8,12 @@
 #include <sys/file.h>
 #include <unistd.h>
 
+#include "base/buf.h"
 #include "base/clock.h"
 #include "base/fileio.h"
 #include "base/hex.h"
 #include "catalog/catalog.h"
+#include "fs/spool/parked.h"
 #include "fs/spool/spool_impl.h"
 
 void spool_wait_until(struct spool *s, int64_t deadline)
@@ -194,6 +196,38 @@ static void spool_free(struct spool *s)
 	free(s);
 }
 
+static bool has_pending(struct spool_copy *c)
+{
+	struct work_state state = {0};
+
+	if (c->work != NULL && !c->removed)
+		work_get_state(c->work, &state);
+	return state.changes > state.committed;
+}
+
+/* In one line, what an earlier mount left. */
+static void tell_taken_up(struct spool *s)
+{
+	struct buf names = {0};
+
+	for (size_t i = 0; i < s->copy_count; i++) {
+		const char *name = s->copies[i]->name;
+		if (!has_pending(s->copies[i]))
+			continue;
+		buf_put(&names, names.len > 0 ? ", '" : "'", names.len > 0 ? 3 : 1);
+		buf_put(&names, name, strlen(name));
+		buf_put_u8(&names, '\'');
+	}
+	bool any = names.len > 0;
+	buf_put_u8(&names, 0);
+	if (any && !buf_failed(&names))
+		log_notice(s->o.log,
+			"spool: an earlier mount left changes that are not committed, they are taken up: %s",
+			(const char *)names.data);
+	buf_release(&names);
+	(void)parked_write(s->dir, NULL, 0, NULL); /* told; what stays is only told again */
+}
+
 /* What an earlier run left uncommitted goes on. */
 static void begin(struct spool *s)
 {
@@ -203,6 +237,11 @@ static void begin(struct spool *s)
 		if (s->copies[i]->events > 0)
 			spool_wake(s->copies[i]);
 	pthread_mutex_unlock(&s->lock);
+}
+
+const char *spool_folder(const struct spool *s)
+{
+	return s->dir;
 }
 
 int spool_open(
@@ -236,6 +275,7 @@ int spool_open(
 		return r;
 	}
 	*ret_spool = s;
+	tell_taken_up(s);
 	begin(s);
 	return 0;
 }
@@ -257,16 +297,25 @@ static void end_threads(struct spool *s, int64_t wait_ns)
 		spool_wait_until(s, INT64_MAX);
 }
 
-static void tell_left(struct spool *s, struct spool_copy *c)
+/* No thread is left. What is not committed is told in the log, and left to be told by whoever waits for the end. */
+static void tell_left(struct spool *s)
 {
-	struct work_state state;
+	struct error err = ERROR_INIT;
+	const char **names = calloc(s->copy_count + 1, sizeof(char *));
+	size_t count = 0;
 
-	if (c->work == NULL || c->removed)
-		return;
-	work_get_state(c->work, &state);
-	if (state.changes > state.committed)
+	for (size_t i = 0; i < s->copy_count; i++) {
+		struct spool_copy *c = s->copies[i];
+		if (!has_pending(c))
+			continue;
 		log_notice(s->o.log, "spool: '%s' has changes that are not committed yet; they are kept in '%s'",
 			c->name, c->dir);
+		if (names != NULL)
+			names[count++] = c->name;
+	}
+	if (names != NULL && parked_write(s->dir, names, count, &err) < 0)
+		log_warn(s->o.log, "spool: %s", error_text(&err));
+	free(names);
 }
 
 void spool_close(struct spool *s, int64_t wait_ns)
@@ -288,7 +337,6 @@ void spool_close(struct spool *s, int64_t wait_ns)
 	while (s->threads > 0)
 		spool_wait_until(s, INT64_MAX);
 	pthread_mutex_unlock(&s->lock);
-	for (size_t i = 0; i < s->copy_count; i++)
-		tell_left(s, s->copies[i]);
+	tell_left(s);
 	spool_free(s);
 }

@@ -68,9 +68,11 @@ int spool_open(
 /*
  * Stops: running commits are finished, or cut short after `wait_ns` (they resume at the next open). With wait_ns > 0
  * what is not committed yet is tried once, but for datasets whose policy is manual; 0 parks it. What is left is told in
- * the log. Who still waits for a commit is told ERR_CANCELLED. NULL is a no-op.
+ * the log, and in the folder (parked.h). Who still waits for a commit is told ERR_CANCELLED. NULL is a no-op.
  */
 void spool_close(struct spool *s, int64_t wait_ns);
+/* The folder that holds the working copies of this repository. Borrowed until spool_close(). */
+const char *spool_folder(const struct spool *s);
 /* Newly seen snapshots: datasets appear, untouched working copies move on. */
 void spool_show(struct spool *s, const struct epoch *epoch);
 

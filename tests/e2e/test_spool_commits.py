@@ -347,3 +347,38 @@ def test_a_commit_finds_its_mount_when_the_repository_is_out_of_sight(repo, tmp_
         assert read(mnt + "/db/latest/a.txt") == "a"
     os.rename(repo.path, repo.path + ".away")
     assert "drfs init" in repo.cli("commit", "db", code=10).stderr
+
+
+def test_unmounting_tells_what_is_not_committed_and_so_does_the_next_mount(repo):
+    configure(repo, db="commit = manual", wal="commit = manual", files="commit = idle:1h")
+    mnt = repo.folder + "/mnt"
+    os.makedirs(mnt)
+    kept = f"{repo.folder}/state/drfs"
+
+    def session():
+        mounted = repo.cli("mount", mnt).stderr
+        yield mounted
+        yield repo.cli("umount", mnt).stderr
+
+    steps = session()
+    assert "not committed" not in next(steps)
+    for name in ("db", "wal", "files"):
+        write(dataset(mnt, name) + "/a", "kept")
+    repo.drfs("commit", "wal")
+    folder = status(mnt)["spool_folder"]
+    said = next(steps).splitlines()
+    assert len(said) == 1 and "'db' has changes that are not committed" in said[0] and f"'{folder}/db'" in said[0]
+    assert folder.startswith(kept) and os.path.isdir(folder + "/db")
+    steps = session()
+    said = next(steps).splitlines()
+    assert len(said) == 1 and "'db'" in said[0] and "taken up" in said[0]
+    repo.drfs("commit", "db")
+    assert next(steps) == ""
+    steps = session()
+    assert next(steps) == "" and next(steps) == ""
+    steps = session()
+    next(steps)
+    write(mnt + "/spool/db/b", "kept")
+    assert repo.cli("-q", "umount", mnt).stderr == ""
+    next(steps := session())
+    assert "'db'" in next(steps)
