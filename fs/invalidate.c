@@ -120,6 +120,12 @@ static void queue(struct invalidate *inv, const struct nodeid *node, const char 
 	pthread_mutex_unlock(&inv->lock);
 }
 
+void invalidate_attributes(struct fuse_session *session, uint64_t node)
+{
+	/* An offset below 0 leaves the pages alone, for which the kernel might have to wait. */
+	fuse_lowlevel_notify_inval_inode(session, node, -1, 0);
+}
+
 void invalidate_name(struct invalidate *inv, const struct nodeid *folder, const char *name)
 {
 	queue(inv, folder, name);

@@ -24,6 +24,9 @@ int invalidate_new(struct fuse_session *session, struct invalidate **ret, struct
 void invalidate_free(struct invalidate *inv);
 /* Queues what differs between two epochs. Without memory some of it is left to the timeouts. */
 void invalidate_changes(struct invalidate *inv, const struct epoch *old, const struct epoch *now);
+/* A node's attributes, at once: what the kernel is told of it after this counts. Only from a request that holds no name
+ * in a folder, as write or open; no cached bytes go. */
+void invalidate_attributes(struct fuse_session *session, uint64_t node);
 /* Queues a name in a folder: what the kernel knows by it is not there, or is something else. */
 void invalidate_name(struct invalidate *inv, const struct nodeid *folder, const char *name);
 

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "fs/invalidate.h"
+
 static const char commit_name[] = ".commit";
 enum { UMASK_BITS = 0777 };
 
@@ -105,6 +107,17 @@ struct work_owner ops_spool_owner(fuse_req_t req)
 	/* Where the kernel weighs no ACLs it has applied the umask itself. */
 	mode_t umask_bits = ops_serve(req)->options->allow_other ? ctx->umask & UMASK_BITS : 0;
 	return (struct work_owner){.uid = ctx->uid, .gid = ctx->gid, .umask = umask_bits};
+}
+
+int ops_spool_disarm(fuse_req_t req, fuse_ino_t ino, struct work_file *file, struct error *err)
+{
+	bool dropped = false;
+	int rc = work_disarm(file, fuse_req_ctx(req)->uid != 0, &dropped, err);
+	/* Replies of these requests carry no attributes, and the kernel would run the file by the mode that it knows.
+	 */
+	if (dropped)
+		invalidate_attributes(ops_serve(req)->fuse, ino);
+	return rc;
 }
 
 void ops_set_spool(struct fuse_lowlevel_ops *ops)

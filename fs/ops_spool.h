@@ -52,6 +52,10 @@ void ops_spool_fail(fuse_req_t req, const char *what, int rc, const struct error
 /* Who asks, and what the umask takes from the mode of something new. */
 struct work_owner ops_spool_owner(fuse_req_t req);
 
+/* Before who asks changes a file's bytes: what he may not leave it goes, as work_disarm() says, and the kernel hears.
+ */
+int ops_spool_disarm(fuse_req_t req, fuse_ino_t ino, struct work_file *file, struct error *err);
+
 /* Sets in *ops what each file answers. */
 void ops_set_spool_look(struct fuse_lowlevel_ops *ops); /* lookup, getattr, readlink, access, directories */
 void ops_set_spool_make(struct fuse_lowlevel_ops *ops); /* names: mknod, mkdir, symlink, link, unlink, rmdir, rename */

@@ -69,6 +69,8 @@ static void do_setattr(fuse_req_t req, fuse_ino_t ino, struct stat *attr, int wh
 		return;
 	}
 	unsigned set = wanted(which, &st);
+	if (fuse_req_ctx(req)->uid != 0)
+		set |= (set & WORK_SET_SIZE) != 0 ? (unsigned)WORK_KILL_SET_ID : 0;
 	int rc = set != 0 ? work_setattr(node.work, node.ino, set, &st, &now_is, &err)
 			  : work_getattr(node.work, node.ino, &now_is, &err);
 	if (rc < 0) {

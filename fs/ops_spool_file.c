@@ -40,7 +40,6 @@ static void do_write(
 	struct error err = ERROR_INIT;
 	struct work_file *file = given(fi);
 
-	(void)ino;
 	/* .commit takes nothing but a touch. */
 	if (file == NULL) {
 		fuse_reply_err(req, EPERM);
@@ -48,9 +47,10 @@ static void do_write(
 	}
 	/* Pages of a mapping have their place, however the file was opened. */
 	bool append = (fi->flags & O_APPEND) != 0 && !fi->writepage;
-	/* Before cached writes the kernel takes set-ID bits away by itself. It does not say who may keep them: root. */
-	bool kill = !fi->writepage && fuse_req_ctx(req)->uid != 0;
-	int rc = work_write(file, (uint64_t)off, data, size, append, kill, &err);
+	/* Who wrote to a mapping is not known, and a local disk does not ask either. */
+	int rc = fi->writepage ? 0 : ops_spool_disarm(req, ino, file, &err);
+	if (rc == 0)
+		rc = work_write(file, (uint64_t)off, data, size, append, &err);
 	if (rc == 0)
 		fuse_reply_write(req, size);
 	else
@@ -71,12 +71,13 @@ static void do_fallocate(fuse_req_t req, fuse_ino_t ino, int mode, off_t off, of
 	struct error err = ERROR_INIT;
 	struct work_file *file = given(fi);
 
-	(void)ino;
 	if (file == NULL) {
 		fuse_reply_err(req, EPERM);
 		return;
 	}
-	int rc = work_allocate(file, mode, (uint64_t)off, (uint64_t)len, &err);
+	int rc = ops_spool_disarm(req, ino, file, &err);
+	if (rc == 0)
+		rc = work_allocate(file, mode, (uint64_t)off, (uint64_t)len, &err);
 	/* A kind of fallocate that is not known is an answer, no fault. */
 	if (rc == ERR_UNSUPPORTED)
 		fuse_reply_err(req, EOPNOTSUPP);
@@ -142,7 +143,7 @@ static void do_copy(fuse_req_t req, fuse_ino_t from, off_t from_off, struct fuse
 	uint64_t done = 0;
 	int rc = 0;
 
-	(void)to, (void)flags;
+	(void)flags;
 	bool known = nodeid_parse(from, &node) && file != NULL;
 	if (known && node.kind == NODEID_WORK)
 		s.copy.from = given(from_fi);
@@ -151,6 +152,8 @@ static void do_copy(fuse_req_t req, fuse_ino_t from, off_t from_off, struct fuse
 	/* Of anything else the kernel copies byte by byte. */
 	if (rc == 0 && s.copy.from == NULL && s.copy.entry == NULL)
 		rc = WORK_EXDEV;
+	if (rc == 0)
+		rc = ops_spool_disarm(req, to, file, &err);
 	if (rc == 0)
 		rc = work_copy_range(file, &s.copy, (uint64_t)to_off, min_u64(len, UINT32_MAX), &done, &err);
 	source_release(serve, &s);

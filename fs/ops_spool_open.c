@@ -36,6 +36,19 @@ static bool wants_to_write(const struct fuse_file_info *fi)
 	return (fi->flags & O_ACCMODE) != O_RDONLY || (fi->flags & O_TRUNC) != 0;
 }
 
+/* O_TRUNC is left to OPEN by the kernel, and with it which bits go. *ret: what it is then. A file that fails is closed.
+ */
+static int cut_by(fuse_req_t req, const struct ops_spool_node *node, uint64_t ino, struct work_file *file,
+	struct stat *ret, struct error *err)
+{
+	int rc = ops_spool_disarm(req, nodeid_work(node->number, ino), file, err);
+	if (rc == 0)
+		rc = work_getattr(node->work, ino, ret, err);
+	if (rc < 0)
+		give_up(file);
+	return rc;
+}
+
 static int open_file(const struct ops_spool_node *node, const struct fuse_file_info *fi, struct work_file **ret_file,
 	bool *ret_keep, struct error *err)
 {
@@ -55,11 +68,14 @@ static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)
 	struct error err = ERROR_INIT;
 	struct ops_spool_node node OPS_SPOOL_HELD = {0};
 	struct work_file *file = NULL;
+	struct stat st;
 	bool keep = false;
 
 	if (!ops_spool_find(req, ino, &node))
 		return;
 	int rc = node.kind == NODEID_WORK ? open_file(&node, fi, &file, &keep, &err) : 0;
+	if (rc == 0 && file != NULL && (fi->flags & O_TRUNC) != 0)
+		rc = cut_by(req, &node, node.ino, file, &st, &err);
 	if (rc < 0) {
 		ops_spool_fail(req, "opening a file", rc, &err);
 		return;
@@ -82,9 +98,7 @@ static int make_file(fuse_req_t req, const struct ops_spool_node *folder, const 
 	}
 	if (rc == 0)
 		rc = work_file_open(folder->work, ret_st->st_ino, wants_to_write(fi), truncate, ret_file, err);
-	if (rc == 0 && truncate)
-		ret_st->st_size = 0;
-	return rc;
+	return rc == 0 && truncate ? cut_by(req, folder, ret_st->st_ino, *ret_file, ret_st, err) : rc;
 }
 
 static void do_create(fuse_req_t req, fuse_ino_t parent, const char *name, mode_t mode, struct fuse_file_info *fi)

@@ -16,6 +16,8 @@
 #include "fs/namespace.h"
 #include "fs/spool/spool.h"
 
+struct fuse_session;
+
 /* How the poll went; written by its thread alone. */
 struct serve_poll {
 	pthread_mutex_t lock;
@@ -34,6 +36,7 @@ struct serve {
 	struct serve_poll poll;
 	struct spool *spool;           /* NULL: this mount has none */
 	bool direct_writes;            /* the kernel drops cached pages under uncached writes; set by INIT */
+	struct fuse_session *fuse;     /* set before the first request */
 	const struct ops_route *route; /* which functions answer for which nodes */
 	char *spool_disk;              /* a folder that is there, on the disk whose free space df shows */
 	int64_t started;

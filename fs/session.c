@@ -54,8 +54,9 @@ static void do_init(void *userdata, struct fuse_conn_info *conn)
 	conn->congestion_threshold = BACKGROUND_MAX * 3 / 4;
 	conn->want |= conn->capable & want;
 	/* Nothing here changes by itself, so attributes need not be compared; and every listing is worth its
-	 * attributes. Sizes and times of what is written are the spool's, at once: no write-back cache. And the
-	 * kernel knows best whose write takes set-ID bits away. */
+	 * attributes. Sizes and times of what is written are the spool's, at once: no write-back cache. Set-ID
+	 * bits the kernel takes away where it can, and ops_spool_disarm() where it does not: writes past its cache,
+	 * and O_TRUNC. */
 	conn->want &= ~(unsigned)(FUSE_CAP_AUTO_INVAL_DATA | FUSE_CAP_READDIRPLUS_AUTO | FUSE_CAP_WRITEBACK_CACHE |
 				  FUSE_CAP_HANDLE_KILLPRIV);
 }
@@ -109,6 +110,7 @@ static int make_fuse(struct session *s, struct error *err)
 	if (set_args(&args, &s->serve))
 		s->fuse = fuse_session_new(&args, &ops, sizeof(ops), &s->serve);
 	fuse_opt_free_args(&args);
+	s->serve.fuse = s->fuse;
 	return s->fuse != NULL ? 0 : error_set(err, ERR_IO, "cannot make a FUSE session");
 }
 

@@ -121,9 +121,11 @@ enum work_set {
 	WORK_SET_GID = 1 << 2,
 	WORK_SET_SIZE = 1 << 3,
 	WORK_SET_MTIME = 1 << 4,
-	WORK_SET_CTIME = 1 << 5, /* else it is now */
+	WORK_SET_CTIME = 1 << 5,   /* else it is now */
+	WORK_KILL_SET_ID = 1 << 6, /* with SIZE: the set-ID bits go, whatever the size was, as by work_disarm() */
 };
-/* Values in *st (mode's type is ignored). chown clears the set-ID bits as the kernel would. *ret: what it is then. */
+/* Values in *st (mode's type is ignored). chown clears the set-ID bits as the kernel would, and chown and a size take
+ * security.capability away. *ret: what it is then. */
 int work_setattr(
 	struct work *w, uint64_t ino, unsigned set, const struct stat *st, struct stat *ret, struct error *err);
 /* flags: 0, XATTR_CREATE, XATTR_REPLACE. posix_acl_access also sets the mode. "user.drfs." cannot be set: WORK_EPERM.
@@ -142,9 +144,14 @@ int work_file_open(
 /* Records what was written, as work_flush(), and gives the handle back. */
 int work_file_close(struct work_file *f, struct error *err);
 int work_read(struct work_file *f, uint64_t off, void *dst, size_t len, size_t *ret_len, struct error *err);
-/* append: at the end as it is then. Clears set-ID bits where `kill_suid`. */
-int work_write(
-	struct work_file *f, uint64_t off, const void *src, size_t len, bool append, bool kill_suid, struct error *err);
+/*
+ * To be called before a file's bytes are changed: takes away security.capability and, where `set_id` (anyone but root
+ * changes it), the set-ID bits. Costs nothing where there are none. *ret_dropped, if there were: what stat shows
+ * changed; else it is left alone.
+ */
+int work_disarm(struct work_file *f, bool set_id, bool *ret_dropped, struct error *err);
+/* append: at the end as it is then. */
+int work_write(struct work_file *f, uint64_t off, const void *src, size_t len, bool append, struct error *err);
 int work_allocate(struct work_file *f, int mode, uint64_t off, uint64_t len, struct error *err);
 int work_seek(struct work_file *f, uint64_t off, bool data, uint64_t *ret_off, struct error *err);
 /* Copies up to len bytes; *ret_len: how many. A whole file of a snapshot or of a working copy that has nothing staged

@@ -50,6 +50,7 @@ static struct active *active_new(const struct index_inode *row, bool up)
 	a->refs = 1;
 	a->opening = true;
 	atomic_init(&a->up, up);
+	atomic_init(&a->arms, up ? work_arms(row) : 0);
 	a->fresh = (row->flags & INDEX_OPEN_NEW) != 0;
 	a->unsynced = (row->flags & INDEX_UNSYNCED) != 0;
 	a->layered = row->layers.len > 0;
@@ -152,8 +153,10 @@ int work_active_ready(struct work *w, struct active *a, struct error *err)
 	work_warm_inode(w, a->ino);
 	work_lock(w);
 	int rc = work_up(w, a->ino, &row, err);
-	if (rc == 0)
+	if (rc == 0) {
+		atomic_store(&a->arms, work_arms(&row));
 		atomic_store(&a->up, true);
+	}
 	work_unlock(w);
 	index_inode_release(&row);
 	return rc;
@@ -272,6 +275,7 @@ static int put_record(struct work *w, struct active *a, struct record *r, struct
 		a->fresh = (row.flags & INDEX_OPEN_NEW) != 0;
 		a->shared = false;
 		a->settled = 0;
+		atomic_store(&a->arms, work_arms(&row));
 		atomic_store(&a->up, true);
 		buf_put(&w->garbage, a->later.data, a->later.len);
 		buf_clear(&a->later);

@@ -41,22 +41,16 @@ static int set_mode(struct index_inode *row, mode_t mode, struct error *err)
 	return rc;
 }
 
-/* Does setting this change anything? `row` may be one that is only peeked at. */
+/* Does setting this change anything? `row` may be one that is only peeked at: then a chown to who owns it already
+ * leaves a capability, which the kernel takes away by itself. */
 static bool differs(const struct index_inode *row, unsigned set, const struct stat *st)
 {
 	return ((set & WORK_SET_MODE) != 0 && (row->mode & PERMISSIONS) != (st->st_mode & PERMISSIONS)) ||
+	       ((set & (WORK_SET_UID | WORK_SET_GID)) != 0 && work_arms(row) != 0) ||
 	       ((set & WORK_SET_UID) != 0 && row->uid != st->st_uid) ||
 	       ((set & WORK_SET_GID) != 0 && row->gid != st->st_gid) ||
 	       ((set & WORK_SET_MTIME) != 0 && !same_time(row->mtime, &st->st_mtim)) ||
 	       ((set & WORK_SET_CTIME) != 0 && !same_time(row->ctime, &st->st_ctim));
-}
-
-/* A new owner's file is not run as the old one, or as its group. */
-static void clear_set_id(struct index_inode *row)
-{
-	row->mode &= ~(uint32_t)S_ISUID;
-	if ((row->mode & S_IXGRP) != 0)
-		row->mode &= ~(uint32_t)S_ISGID;
 }
 
 static int apply(struct index_inode *row, unsigned set, const struct stat *st, struct error *err)
@@ -69,9 +63,10 @@ static int apply(struct index_inode *row, unsigned set, const struct stat *st, s
 		row->gid = st->st_gid;
 	if ((set & WORK_SET_MTIME) != 0)
 		row->mtime = to_time(&st->st_mtim);
-	if ((set & (WORK_SET_UID | WORK_SET_GID)) != 0 && !S_ISDIR(row->mode))
-		clear_set_id(row);
-	if ((set & WORK_SET_MODE) != 0)
+	/* A new owner's file is not run as the old one, or as its group. */
+	if ((set & (WORK_SET_UID | WORK_SET_GID)) != 0)
+		rc = work_disarm_row(row, WORK_ARM_SET_ID | WORK_ARM_CAPABILITY, err);
+	if (rc == 0 && (set & WORK_SET_MODE) != 0)
 		rc = set_mode(row, st->st_mode, err);
 	return rc;
 }
@@ -100,24 +95,27 @@ static int set_attributes(struct work *w, uint64_t ino, unsigned set, const stru
 		row.changed = work_change(w);
 		rc = index_put(w->index, &row, err);
 	}
-	if (rc == 0 && a != NULL)
+	if (rc == 0 && a != NULL) {
 		atomic_compare_exchange_strong(&a->written, &written, 0);
-	if (rc == 0 && a != NULL)
+		atomic_store(&a->arms, work_arms(&row));
 		atomic_store(&a->up, true);
+	}
 out:
 	index_inode_release(&row);
 	return rc;
 }
 
 /* Cut or grown: through those who have it open, else recorded at once. */
-static int set_size(struct work *w, uint64_t ino, uint64_t size, struct error *err)
+static int set_size(struct work *w, uint64_t ino, uint64_t size, bool kill_set_id, struct error *err)
 {
 	struct active *a;
+	bool dropped = false;
 	int rc = work_active_get(w, ino, &a, err);
 	if (rc < 0)
 		return rc;
+	rc = work_disarm_active(w, a, kill_set_id, &dropped, err);
 	pthread_rwlock_rdlock(&a->swap);
-	if (content_size(a->content) != size) {
+	if (rc == 0 && content_size(a->content) != size) {
 		rc = work_active_ready(w, a, err);
 		if (rc == 0)
 			rc = content_truncate(a->content, size, err);
@@ -139,13 +137,13 @@ static int set_size(struct work *w, uint64_t ino, uint64_t size, struct error *e
 int work_setattr(struct work *w, uint64_t ino, unsigned set, const struct stat *st, struct stat *ret, struct error *err)
 {
 	int rc = 0;
-	unsigned rest = set & ~(unsigned)WORK_SET_SIZE;
+	unsigned rest = set & ~(unsigned)(WORK_SET_SIZE | WORK_KILL_SET_ID);
 	if ((set & WORK_SET_SIZE) != 0 && st->st_size < 0)
 		return work_fail(err, WORK_EINVAL, "a size below 0");
 	work_enter(w);
 	work_warm_inode(w, ino);
 	if ((set & WORK_SET_SIZE) != 0)
-		rc = set_size(w, ino, (uint64_t)st->st_size, err);
+		rc = set_size(w, ino, (uint64_t)st->st_size, (set & WORK_KILL_SET_ID) != 0, err);
 	if (rc == 0 && rest != 0) {
 		work_lock(w);
 		rc = set_attributes(w, ino, rest, st, err);

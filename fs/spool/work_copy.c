@@ -96,7 +96,7 @@ static int copy_bytes(struct work_file *to, struct work_file *from, struct reade
 		rc = from != NULL ? work_read(from, offs[0] + done, piece, want, &got, err)
 				  : reader_file_read(file, offs[0] + done, piece, want, &got, err);
 		if (rc == 0 && got > 0)
-			rc = work_write(to, offs[1] + done, piece, got, false, false, err);
+			rc = work_write(to, offs[1] + done, piece, got, false, err);
 		if (rc < 0 || got == 0)
 			break;
 		done += got;

@@ -152,27 +152,6 @@ int work_read(struct work_file *f, uint64_t off, void *dst, size_t len, size_t *
 	return rc;
 }
 
-/* Who writes to a file that runs as its owner takes that away. */
-static int kill_set_id(struct work_file *f, struct error *err)
-{
-	struct index_inode row = INDEX_INODE_INIT;
-	struct work *w = f->w;
-	work_lock(w);
-	int rc = work_up(w, f->a->ino, &row, err);
-	uint32_t mode = row.mode & ~(uint32_t)S_ISUID;
-	if ((mode & S_IXGRP) != 0)
-		mode &= ~(uint32_t)S_ISGID;
-	if (rc == 0 && mode != row.mode) {
-		row.mode = mode;
-		row.ctime = work_now();
-		row.changed = work_change(w);
-		rc = index_put(w->index, &row, err);
-	}
-	work_unlock(w);
-	index_inode_release(&row);
-	return rc;
-}
-
 static int write_once(struct work_file *f, uint64_t off, const void *src, size_t len, bool append, struct error *err)
 {
 	pthread_rwlock_rdlock(&f->a->swap);
@@ -184,8 +163,7 @@ static int write_once(struct work_file *f, uint64_t off, const void *src, size_t
 	return rc;
 }
 
-int work_write(
-	struct work_file *f, uint64_t off, const void *src, size_t len, bool append, bool kill_suid, struct error *err)
+int work_write(struct work_file *f, uint64_t off, const void *src, size_t len, bool append, struct error *err)
 {
 	if (len == 0)
 		return 0;
@@ -197,7 +175,7 @@ int work_write(
 		work_sweep(f->w);
 		rc = write_once(f, off, src, len, append, err);
 	}
-	return rc == 0 && kill_suid ? kill_set_id(f, err) : rc;
+	return rc;
 }
 
 int work_allocate(struct work_file *f, int mode, uint64_t off, uint64_t len, struct error *err)

@@ -42,6 +42,7 @@ struct active {
 	int failed;                  /* that did not work */
 	bool unlinked;               /* it has no name any more */
 	atomic_bool up;              /* it has a row */
+	atomic_uint arms;            /* enum work_arm, as its row has them; once it is up */
 	bool fresh;                  /* INDEX_OPEN_NEW */
 	bool unsynced;               /* INDEX_UNSYNCED */
 	bool shared;                 /* it took over a content that is not in its row yet */
@@ -220,6 +221,15 @@ mode_t acl_mode(const void *value, size_t len);  /* 0777 */
 void acl_set_mode(uint8_t *value, size_t len, mode_t mode);
 /* A new entry's ACL by its folder's default one: masks the ACL with *mode and *mode with it. */
 void acl_inherit(uint8_t *value, size_t len, mode_t *mode);
+
+/* ---- work_disarm.c ---- */
+
+/* What lets a file run with rights of its own. */
+enum work_arm { WORK_ARM_SET_ID = 1, WORK_ARM_CAPABILITY = 2 };
+unsigned work_arms(const struct index_inode *row); /* of a whole row */
+int work_disarm_row(struct index_inode *row, unsigned which, struct error *err);
+/* As work_disarm(); without the lock. */
+int work_disarm_active(struct work *w, struct active *a, bool set_id, bool *ret_dropped, struct error *err);
 
 /* ---- work_active.c ---- */
 

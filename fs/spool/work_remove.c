@@ -87,6 +87,7 @@ static int file_less(struct work *w, struct index_inode *row, uint64_t change, s
 		return index_drop(w->index, row->ino, err);
 	}
 	a->unlinked = true;
+	atomic_store(&a->arms, work_arms(row));
 	atomic_store(&a->up, true);
 	return index_put(w->index, row, err);
 }

@@ -138,8 +138,10 @@ static int change_row(struct work *w, uint64_t ino, const struct wish *x, const 
 		row.ctime = work_now();
 		row.changed = work_change(w);
 		rc = index_put(w->index, &row, err);
-		if (a != NULL)
+		if (rc == 0 && a != NULL) {
+			atomic_store(&a->arms, work_arms(&row));
 			atomic_store(&a->up, true);
+		}
 	}
 	buf_release(&xattrs);
 	index_inode_release(&row);

@@ -65,6 +65,50 @@ def test_set_id_bits_go_when_somebody_writes(places):
     commit_and_compare(places)
 
 
+def test_set_id_bits_go_at_once_by_the_hand_of_the_owner(places):
+    # stat alone: what the kernel remembers of a file must not outlive the write, whatever it asks for.
+    script = """
+        cp /bin/true p; chown %s:%s p; chmod 4755 p; setpriv --reuid=%s --regid=%s --clear-groups bash -c '
+            look() { echo "$1: $(stat -c %%a p)"; chmod 6755 p; stat -c %%a p > /dev/null; }
+            look before
+            echo q >> p; look append
+            echo q 1<> p; look rdwr
+            truncate -s 100 p; look truncate
+            truncate -s 100 p; look same-size
+            fallocate -l 1000 p; look fallocate
+            python3 -c "import os; os.pwrite(os.open(\"p\", os.O_WRONLY), b\"x\", 50)"; look pwrite
+            head -c 10 /bin/true > p; look O_TRUNC
+            dd if=/bin/true of=p bs=4k count=1 conv=notrunc status=none; look dd
+            cat p > /dev/null; look read'
+        echo r >> p; stat -c '%%a' p; truncate -s 5 p; : > p; stat -c '%%a' p
+    """ % (NOBODY, NOBODY, NOBODY, NOBODY)
+    out = in_both(places, script)
+    assert "append: 755" in out and "O_TRUNC: 755" in out and out.endswith("6755\n6755\n")
+    commit_and_compare(places)
+
+
+def test_a_capability_goes_with_any_change(places):
+    give = "setfattr -n security.capability -v 0x0100000200200000000000000000000000000000 p"
+    script = f"""
+        look() {{ echo "$1: $(getfattr -n security.capability p 2> /dev/null | grep -c =)"; {give}; }}
+        cp /bin/true p; look before
+        echo q >> p; look append
+        echo q 1<> p; look rdwr
+        truncate -s 100 p; look truncate
+        fallocate -l 1000 p; look fallocate
+        : > p; look O_TRUNC
+        chown 77 p; look chown
+        chown 77 p; look chown-again
+        chmod 700 p; look chmod
+        cat p; look read
+    """
+    out = in_both(places, script)
+    assert "append: 0" in out and "read: 1" in out
+    commit_and_compare(places)
+    # And one that a snapshot brought along.
+    assert "capability" not in in_both(places, "echo q >> p; getfattr -d -m - p; stat -c '%a' p")
+
+
 def test_folders_hand_their_group_down(places):
     in_both(places, f"""
         mkdir d; chgrp 55 d; chmod 2777 d; {AS_NOBODY} bash -c 'cd d; mkdir sub; touch f; touch sub/g'

@@ -196,7 +196,7 @@ void spool_made_write_at(struct work *w, const char *name, uint64_t off, const v
 	}
 	must(r, &err);
 	must(work_file_open(w, st.st_ino, true, false, &file, &err), &err);
-	must(work_write(file, off, data, len, false, false, &err), &err);
+	must(work_write(file, off, data, len, false, &err), &err);
 	must(work_file_close(file, &err), &err);
 }
 
@@ -207,7 +207,7 @@ void spool_made_write(struct work *w, const char *name, const void *data, size_t
 
 	spool_made_write_at(w, name, 0, data, len);
 	must(work_file_open(w, spool_made_ino(w, name), true, true, &file, &err), &err);
-	must(work_write(file, 0, data, len, false, false, &err), &err);
+	must(work_write(file, 0, data, len, false, &err), &err);
 	must(work_file_close(file, &err), &err);
 }
 
@@ -510,7 +510,7 @@ static void edit_bytes(struct spool_made *m, uint64_t ino)
 	bool whole = spool_made_draw(m, 4) == 0;
 
 	must(work_file_open(m->work, ino, true, whole, &file, &err), &err);
-	must(work_write(file, whole ? 0 : off, data, len, false, false, &err), &err);
+	must(work_write(file, whole ? 0 : off, data, len, false, &err), &err);
 	must(work_file_close(file, &err), &err);
 	free(data);
 }

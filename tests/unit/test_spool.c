@@ -234,7 +234,7 @@ static void test_spool__unrest_is_committed_after_its_bound(void **state)
 	struct work *w = copy_of(h, "db");
 	spool_made_write(w, "a", "1", 1);
 	must(work_file_open(w, spool_made_ino(w, "a"), true, false, &file, &err), &err);
-	must(work_write(file, 0, "2", 1, false, false, &err), &err);
+	must(work_write(file, 0, "2", 1, false, &err), &err);
 	expect(h, &h->made, 1);
 	must(work_file_close(file, &err), &err);
 }

@@ -180,7 +180,7 @@ static void test_merge__a_file_that_was_never_closed_is_left_out_and_named(void 
 	spool_made_write(m->work, "closed", "text", 4);
 	must(work_make(m->work, INDEX_ROOT, "open", S_IFREG | 0644, 0, me, &st, &err), &err);
 	must(work_file_open(m->work, st.st_ino, true, false, &file, &err), &err);
-	must(work_write(file, 0, "half", 4, false, false, &err), &err);
+	must(work_write(file, 0, "half", 4, false, &err), &err);
 	const struct snapshot *s = spool_made_commit(m);
 	assert_non_null(s);
 	assert_int_equal(s->root.entries, 1);
@@ -257,7 +257,7 @@ static void test_merge__what_was_brought_up_and_not_changed_is_told_as_it_was(vo
 	spool_made_base(m);
 	spool_made_work(m);
 	must(work_file_open(m->work, spool_made_ino(m->work, "a/big"), true, false, &file, &err), &err);
-	must(work_write(file, 5, "x", 1, false, false, &err), &err);
+	must(work_write(file, 5, "x", 1, false, &err), &err);
 	must(work_file_close(file, &err), &err);
 	const struct snapshot *s = spool_made_commit(m);
 	assert_true(archive_fixture_find(m->f.repo, m->base, "a", &was));

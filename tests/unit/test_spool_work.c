@@ -89,7 +89,7 @@ static struct work_file *open_file(struct spool_made *m, const char *path, bool 
 static void write_text(struct work_file *f, uint64_t off, const char *text)
 {
 	struct error err = ERROR_INIT;
-	must(work_write(f, off, text, strlen(text), false, false, &err), &err);
+	must(work_write(f, off, text, strlen(text), false, &err), &err);
 }
 
 static void expect_text(struct spool_made *m, const char *path, const char *text)
@@ -484,7 +484,7 @@ static void *work_on(void *arg)
 			rc = work_file_open(w, st.st_ino, true, false, &f, NULL);
 		if (rc < 0)
 			break;
-		rc = work_write(f, 0, text, (size_t)len, false, false, NULL);
+		rc = work_write(f, 0, text, (size_t)len, false, NULL);
 		if (rc == 0 && i % 2 == 0)
 			rc = work_flush(f, NULL);
 		if (rc == 0)
@@ -798,21 +798,117 @@ static void test_acl__of_a_folder_is_inherited_instead_of_the_umask(void **state
 	buf_release(&got);
 }
 
+static void set_mode(struct spool_made *m, uint64_t ino, mode_t mode)
+{
+	struct stat want = {.st_mode = mode}, st;
+	assert_int_equal(work_setattr(m->work, ino, WORK_SET_MODE, &want, &st, NULL), 0);
+}
+
 static void test_setattr__a_new_owner_takes_the_set_id_bits_away(void **state)
 {
 	struct spool_made *m = fresh(state);
-	struct stat want = {.st_mode = 06755, .st_uid = 7}, st;
+	struct stat want = {.st_uid = 7}, st;
 	spool_made_write(m->work, "f", "1", 1);
 	uint64_t ino = spool_made_ino(m->work, "f");
-	assert_int_equal(work_setattr(m->work, ino, WORK_SET_MODE, &want, &st, NULL), 0);
+	set_mode(m, ino, 06755);
 	assert_int_equal(work_setattr(m->work, ino, WORK_SET_UID, &want, &st, NULL), 0);
 	assert_int_equal(st.st_mode & 07777, 0755);
-	assert_int_equal(work_setattr(m->work, ino, WORK_SET_MODE, &want, &st, NULL), 0);
-	struct work_file *f = open_file(m, "f", true);
-	assert_int_equal(work_write(f, 0, "x", 1, false, true, NULL), 0);
-	assert_int_equal(work_file_close(f, NULL), 0);
-	assert_int_equal(stat_of(m, "f").st_mode & 07777, 0755);
 	assert_int_equal(work_setxattr(m->work, ino, "user.drfs.ref", "x", 1, 0, NULL), WORK_EPERM);
+}
+
+/* Disarms by an open file; did that change anything? */
+static bool disarm(struct work_file *f, bool set_id)
+{
+	struct error err = ERROR_INIT;
+	bool dropped = false;
+	must(work_disarm(f, set_id, &dropped, &err), &err);
+	return dropped;
+}
+
+static bool has_capability(struct spool_made *m, uint64_t ino)
+{
+	struct buf value = {0};
+	int rc = work_getxattr(m->work, ino, "security.capability", &value, NULL);
+	buf_release(&value);
+	assert_true(rc == 0 || rc == WORK_ENODATA);
+	return rc == 0;
+}
+
+static void give_capability(struct spool_made *m, uint64_t ino)
+{
+	assert_int_equal(work_setxattr(m->work, ino, "security.capability", "cap", 3, 0, NULL), 0);
+}
+
+static void test_disarm__takes_the_set_id_bits_from_all_but_root(void **state)
+{
+	struct spool_made *m = based(state);
+	uint64_t ino = spool_made_ino(m->work, "big");
+	struct work_file *f = open_file(m, "big", true);
+	assert_false(disarm(f, true));
+	set_mode(m, ino, 06755);
+	assert_false(disarm(f, false));
+	assert_int_equal(stat_of(m, "big").st_mode & 07777, 06755);
+	assert_true(disarm(f, true));
+	assert_int_equal(stat_of(m, "big").st_mode & 07777, 0755);
+	assert_false(disarm(f, true));
+	/* Without the right to run it as its group the bit means another thing. */
+	set_mode(m, ino, 02745);
+	assert_false(disarm(f, true));
+	assert_int_equal(work_file_close(f, NULL), 0);
+}
+
+static void test_disarm__takes_the_capability_whoever_writes(void **state)
+{
+	struct spool_made *m = based(state);
+	uint64_t ino = spool_made_ino(m->work, "a/big");
+	struct work_file *f = open_file(m, "a/big", true);
+	give_capability(m, ino);
+	assert_true(disarm(f, false));
+	assert_false(has_capability(m, ino));
+	give_capability(m, ino);
+	/* What another run gave it is known to the next one. */
+	assert_int_equal(work_file_close(f, NULL), 0);
+	reopen(m);
+	f = open_file(m, "a/big", true);
+	ino = spool_made_ino(m->work, "a/big");
+	assert_true(has_capability(m, ino));
+	assert_true(disarm(f, false));
+	assert_false(has_capability(m, ino));
+	assert_int_equal(work_file_close(f, NULL), 0);
+}
+
+static void test_disarm__costs_a_plain_file_no_change(void **state)
+{
+	struct spool_made *m = fresh(state);
+	spool_made_write(m->work, "f", "1", 1);
+	struct work_file *f = open_file(m, "f", true);
+	uint64_t before = changes(m);
+	for (unsigned i = 0; i < 3; i++)
+		assert_false(disarm(f, true));
+	assert_int_equal(changes(m), before);
+	assert_int_equal(work_file_close(f, NULL), 0);
+}
+
+static void test_setattr__a_size_and_an_owner_disarm(void **state)
+{
+	struct spool_made *m = fresh(state);
+	struct stat want = {.st_size = 1, .st_uid = 7}, st;
+	spool_made_write(m->work, "f", "1", 1);
+	uint64_t ino = spool_made_ino(m->work, "f");
+	set_mode(m, ino, 04755);
+	give_capability(m, ino);
+	/* The size that it has, by root; then by another. */
+	assert_int_equal(work_setattr(m->work, ino, WORK_SET_SIZE, &want, &st, NULL), 0);
+	assert_int_equal(st.st_mode & 07777, 04755);
+	assert_false(has_capability(m, ino));
+	assert_int_equal(work_setattr(m->work, ino, WORK_SET_SIZE | WORK_KILL_SET_ID, &want, &st, NULL), 0);
+	assert_int_equal(st.st_mode & 07777, 0755);
+	give_capability(m, ino);
+	assert_int_equal(work_setattr(m->work, ino, WORK_SET_UID, &want, &st, NULL), 0);
+	assert_false(has_capability(m, ino));
+	give_capability(m, ino);
+	assert_int_equal(work_setattr(m->work, ino, WORK_SET_UID, &want, &st, NULL), 0);
+	assert_false(has_capability(m, ino));
 }
 
 int main(void)
@@ -843,6 +939,10 @@ int main(void)
 		SPOOL_CASE(test_acl__speaks_of_the_mode_both_ways),
 		SPOOL_CASE(test_acl__of_a_folder_is_inherited_instead_of_the_umask),
 		SPOOL_CASE(test_setattr__a_new_owner_takes_the_set_id_bits_away),
+		SPOOL_CASE(test_disarm__takes_the_set_id_bits_from_all_but_root),
+		SPOOL_CASE(test_disarm__takes_the_capability_whoever_writes),
+		SPOOL_CASE(test_disarm__costs_a_plain_file_no_change),
+		SPOOL_CASE(test_setattr__a_size_and_an_owner_disarm),
 	};
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -222,7 +222,7 @@ static void write_both(struct model *t, struct handle *h)
 	size_t len = 1 + draw(t, 9000);
 	bool append = draw(t, 3) == 0;
 	uint8_t *data = archive_fixture_bytes(len, (uint32_t)draw(t, 1 << 30));
-	assert_int_equal(work_write(h->file, off, data, len, append, false, NULL), 0);
+	assert_int_equal(work_write(h->file, off, data, len, append, NULL), 0);
 	if (append)
 		off = (uint64_t)lseek(h->fd, 0, SEEK_END);
 	assert_int_equal(pwrite(h->fd, data, len, (off_t)off), len);
