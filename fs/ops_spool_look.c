@@ -181,6 +181,9 @@ static bool fill_entry(void *arg, const char *name, const struct stat *st, uint6
 {
 	struct fill *f = arg;
 	struct fuse_entry_param e = ops_spool_entry(f->number, st);
+	/* What is in a folder is not counted for a listing: who wants its links asks, and then it is. */
+	if (S_ISDIR(st->st_mode) && st->st_nlink == 1)
+		e.attr_timeout = 0;
 	return fill_add(f, name, &e, next + DOTS);
 }
 

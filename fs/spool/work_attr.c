@@ -150,7 +150,7 @@ int work_setattr(struct work *w, uint64_t ino, unsigned set, const struct stat *
 		work_unlock(w);
 	}
 	if (rc == 0)
-		rc = work_stat_open(w, ino, ret, err);
+		rc = work_stat_counted(w, ino, ret, err);
 	work_leave(w);
 	return rc;
 }

@@ -104,12 +104,11 @@ struct work {
 	pthread_cond_t opened;
 	struct index *index;
 	struct active *active[ACTIVE_SLOTS];
-	struct map groups;    /* link group of the base: the rank that its file is known by */
-	struct map folders;   /* folders in a folder, where they were counted */
-	struct map fresh;     /* files that were made and not opened yet: when, in ns */
-	struct map shared;    /* files that took over a content since the last commit */
-	uint64_t folder_turn; /* counts changes of what stands in `folders` */
-	struct buf garbage;   /* names of staged files that no row needs any more */
+	struct map groups;  /* link group of the base: the rank that its file is known by */
+	struct map folders; /* folders in a folder, where they were counted */
+	struct map fresh;   /* files that were made and not opened yet: when, in ns */
+	struct map shared;  /* files that took over a content since the last commit */
+	struct buf garbage; /* names of staged files that no row needs any more */
 	int64_t swept;
 	struct work_frozen *frozen;
 	uint64_t changes, committed;
@@ -177,9 +176,10 @@ int work_up(struct work *w, uint64_t ino, struct index_inode *ret, struct error 
 
 /* ---- work_look.c ---- */
 
-void work_row_stat(struct work *w, const struct index_inode *row, struct stat *ret);   /* under the lock */
-int work_stat(struct work *w, uint64_t ino, struct stat *ret, struct error *err);      /* under the lock */
-int work_stat_open(struct work *w, uint64_t ino, struct stat *ret, struct error *err); /* without */
+void work_row_stat(struct work *w, const struct index_inode *row, struct stat *ret); /* under the lock */
+int work_stat(struct work *w, uint64_t ino, struct stat *ret, struct error *err);    /* under the lock */
+/* With a folder's links, counted; without the lock. */
+int work_stat_counted(struct work *w, uint64_t ino, struct stat *ret, struct error *err);
 /* A name in a folder as it is now; under the lock. */
 struct work_name {
 	bool there;   /* shown */

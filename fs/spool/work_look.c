@@ -176,38 +176,48 @@ static int count_base(struct work *w, uint64_t lower, struct count *c)
 	return rc == 0 && c->seen > COUNT_MOST ? ERR_UNSUPPORTED : rc;
 }
 
+/* Keeps what was counted: the base's part, which does not change, and what stands here now. Under the lock. */
+static void keep_count(struct work *w, uint64_t ino, uint64_t lower, int64_t folders, bool too_large)
+{
+	struct index_inode row = INDEX_INODE_INIT;
+	bool up;
+	int rc = work_peek(w, ino, &row, &up, NULL);
+	bool same = rc == 0 && row.nlink > 0 && row.lower == lower;
+	if (same && up && !too_large)
+		rc = count_names(w, &row, &folders);
+	if (w->folders.count >= FOLDERS_MOST)
+		map_clear(&w->folders);
+	if (same && (too_large || rc == ERR_UNSUPPORTED))
+		map_put(&w->folders, ino, TOO_LARGE);
+	else if (same && rc == 0 && folders >= 0)
+		map_put(&w->folders, ino, (uint64_t)folders);
+	index_inode_release(&row);
+}
+
 void work_count_folders(struct work *w, uint64_t ino)
 {
 	struct index_inode row = INDEX_INODE_INIT;
 	struct count c = {0};
-	bool up = false;
+	bool up;
 	uint64_t known;
 	work_lock(w);
-	uint64_t turn = w->folder_turn;
 	bool done = map_get(&w->folders, ino, &known) || work_peek(w, ino, &row, &up, NULL) < 0 || !S_ISDIR(row.mode) ||
 		    row.nlink == 0;
 	work_unlock(w);
-	int rc = done || row.lower == INDEX_NONE ? 0 : count_base(w, row.lower, &c);
-	if (!done && (rc == 0 || rc == ERR_UNSUPPORTED)) {
-		int64_t folders = (int64_t)c.folders;
-		work_lock(w);
-		if (rc == 0 && up)
-			rc = count_names(w, &row, &folders);
-		if (w->folders.count >= FOLDERS_MOST)
-			map_clear(&w->folders);
-		if (rc == ERR_UNSUPPORTED)
-			map_put(&w->folders, ino, TOO_LARGE);
-		else if (rc == 0 && turn == w->folder_turn && folders >= 0)
-			map_put(&w->folders, ino, (uint64_t)folders);
-		work_unlock(w);
-	}
+	uint64_t lower = row.lower;
 	index_inode_release(&row);
+	int rc = done || lower == INDEX_NONE ? 0 : count_base(w, lower, &c);
+	if (done || (rc < 0 && rc != ERR_UNSUPPORTED))
+		return;
+	work_lock(w);
+	if (!map_get(&w->folders, ino, &known))
+		keep_count(w, ino, lower, (int64_t)c.folders, rc == ERR_UNSUPPORTED);
+	work_unlock(w);
 }
 
 void work_folders_add(struct work *w, uint64_t dir, int delta)
 {
 	uint64_t folders;
-	w->folder_turn++;
 	if (map_get(&w->folders, dir, &folders) && folders != TOO_LARGE)
 		map_put(&w->folders, dir, folders + (uint64_t)(int64_t)delta);
 }
@@ -266,7 +276,7 @@ int work_name_at(
 /* ---- the calls ---- */
 
 /* Looked at without the lock where only the base has to say it: its nodes may have to be fetched. */
-int work_stat_open(struct work *w, uint64_t ino, struct stat *ret, struct error *err)
+static int stat_open(struct work *w, uint64_t ino, struct stat *ret, struct error *err)
 {
 	struct index_inode row = INDEX_INODE_INIT;
 	struct view_entry e;
@@ -293,15 +303,19 @@ static int stat_counted(struct work *w, uint64_t ino, struct stat *st, struct er
 	if (!S_ISDIR(st->st_mode) || st->st_nlink != 1)
 		return 0;
 	work_count_folders(w, ino);
-	return work_stat_open(w, ino, st, err);
+	return stat_open(w, ino, st, err);
+}
+
+int work_stat_counted(struct work *w, uint64_t ino, struct stat *ret, struct error *err)
+{
+	int rc = stat_open(w, ino, ret, err);
+	return rc == 0 ? stat_counted(w, ino, ret, err) : rc;
 }
 
 int work_getattr(struct work *w, uint64_t ino, struct stat *ret, struct error *err)
 {
 	work_enter(w);
-	int rc = work_stat_open(w, ino, ret, err);
-	if (rc == 0)
-		rc = stat_counted(w, ino, ret, err);
+	int rc = work_stat_counted(w, ino, ret, err);
 	work_leave(w);
 	return rc;
 }

@@ -8,7 +8,7 @@ import sqlite3
 
 import pytest
 from contract import errno_of, newest, read, shell
-from spooling import assert_committed, assert_same, commit, configure, count, dataset, differences
+from spooling import assert_committed, assert_same, commit, configure, count, dataset, differences, killed
 
 pytestmark = pytest.mark.usefixtures("fuse")
 
@@ -214,6 +214,27 @@ def test_renaming_a_folder_of_a_snapshot_keeps_what_is_in_it(repo, mnt, tmp_path
     assert_same(src, work, times=False)
     assert_committed(repo, mnt, "files")
     assert_same(src, mnt + "/files/latest", times=False)
+
+
+def test_links_of_folders_are_counted_after_a_remount_and_a_kill(repo):
+    configure(repo, files="commit = manual")
+
+    def links(work):
+        shell("ls -l . d > /dev/null", cwd=work)
+        return shell("stat -c '%n %h' . d d/e d/g d/e/f", cwd=work)
+
+    with repo.mount() as mnt:
+        work = dataset(mnt, "files")
+        shell("mkdir -p d/e/f d/g; touch d/file", cwd=work)
+        commit(work)
+        expected = ". 3\nd 4\nd/e 3\nd/g 2\nd/e/f 2\n"
+        assert links(work) == expected
+    with killed(repo) as mnt:
+        assert links(mnt + "/spool/files") == expected
+        shell("mkdir d/new; mv d/g d/e/f/g; touch d", cwd=mnt + "/spool/files")
+    with repo.mount() as mnt:
+        shell("cd spool/files && ls -l > /dev/null && chmod 750 d", cwd=mnt)
+        assert shell("stat -c '%n %h' d d/e/f d/new", cwd=mnt + "/spool/files") == "d 4\nd/e/f 3\nd/new 2\n"
 
 
 def test_no_change_makes_no_snapshot(repo, mnt, source):

@@ -103,6 +103,87 @@ static void expect_text(struct spool_made *m, const char *path, const char *text
 	assert_int_equal(work_file_close(f, NULL), 0);
 }
 
+/* ---- links of folders ---- */
+
+struct links {
+	const char *name;
+	nlink_t count;
+};
+
+static bool note_links(void *arg, const char *name, const struct stat *st, uint64_t next)
+{
+	struct links *l = arg;
+	(void)next;
+	if (strcmp(name, l->name) == 0)
+		l->count = st->st_nlink;
+	return true;
+}
+
+static nlink_t links_listed(struct spool_made *m, const char *name)
+{
+	struct links l = {.name = name};
+	assert_int_equal(work_list(m->work, 0, 0, note_links, &l, NULL), 0);
+	return l.count;
+}
+
+static void test_links__of_a_folder_are_counted_by_who_asks_and_one_until_then(void **state)
+{
+	struct spool_made *m = based(state);
+	struct stat st, want = {.st_mode = 0700};
+	assert_int_equal(links_listed(m, "a"), 1);
+	assert_int_equal(stat_of(m, "a").st_nlink, 2 + 3);
+	assert_int_equal(links_listed(m, "a"), 2 + 3);
+	assert_int_equal(
+		work_make(m->work, spool_made_ino(m->work, "a"), "new", S_IFDIR | 0700, 0, owner, &st, NULL), 0);
+	assert_int_equal(work_rmdir(m->work, spool_made_ino(m->work, "a"), "empty", NULL), 0);
+	assert_int_equal(work_rename(m->work, spool_made_ino(m->work, "a"), "b", 0, "b", 0, NULL), 0);
+	assert_int_equal(stat_of(m, "a").st_nlink, 2 + 2);
+	reopen(m);
+	assert_int_equal(links_listed(m, "a"), 1);
+	assert_int_equal(work_setattr(m->work, spool_made_ino(m->work, "a"), WORK_SET_MODE, &want, &st, NULL), 0);
+	assert_int_equal(st.st_nlink, 2 + 2);
+	assert_int_equal(stat_of(m, "").st_nlink, 2 + 6);
+}
+
+struct maker {
+	struct spool_made *m;
+	unsigned count;
+};
+
+static void *make_folders(void *arg)
+{
+	const struct maker *k = arg;
+	struct stat st;
+	char name[32];
+	for (unsigned i = 0; i < k->count; i++) {
+		snprintf(name, sizeof(name), "made%u", i);
+		if (work_make(k->m->work, 0, name, S_IFDIR | 0700, 0, owner, &st, NULL) < 0)
+			return arg;
+	}
+	return NULL;
+}
+
+static void test_links__are_counted_while_folders_are_made_elsewhere(void **state)
+{
+	struct spool_made *m = based(state);
+	struct maker k = {.m = m, .count = 500};
+	pthread_t thread;
+	void *failed;
+	struct stat st;
+	assert_int_equal(pthread_create(&thread, NULL, make_folders, &k), 0);
+	unsigned wrong = 0;
+	for (unsigned i = 0; i < 200; i++) {
+		work_lock(m->work);
+		map_clear(&m->work->folders);
+		work_unlock(m->work);
+		wrong += work_lookup(m->work, 0, "a", &st, NULL) != 0 || st.st_nlink != 2 + 3;
+	}
+	pthread_join(thread, &failed);
+	assert_null(failed);
+	assert_int_equal(wrong, 0);
+	assert_int_equal(stat_of(m, "").st_nlink, 2 + 5 + 500);
+}
+
 /* ---- folders of the base ---- */
 
 static void test_rename__of_a_base_folder_brings_up_the_folder_alone(void **state)
@@ -914,6 +995,8 @@ static void test_setattr__a_size_and_an_owner_disarm(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		SPOOL_CASE(test_links__of_a_folder_are_counted_by_who_asks_and_one_until_then),
+		SPOOL_CASE(test_links__are_counted_while_folders_are_made_elsewhere),
 		SPOOL_CASE(test_rename__of_a_base_folder_brings_up_the_folder_alone),
 		SPOOL_CASE(test_rename__below_itself_is_refused_at_any_depth),
 		SPOOL_CASE(test_rename__exchange_of_a_base_folder_and_a_new_file),
