@@ -16,6 +16,8 @@ struct open_file {
 	struct buf text;
 };
 
+enum { HANDED_MAX = 128 << 10 };
+
 /* What a hole reads as. */
 static const uint8_t zeros[OPS_READ_MAX];
 
@@ -28,7 +30,31 @@ static void open_file_free(struct open_file *f)
 	free(f);
 }
 
-static int open_entry(struct serve *serve, const struct nodeid *node, struct reader_file **ret, struct error *err)
+/*
+ * A small file whose bytes are decoded already goes into the kernel's cache when it is opened: then no READ follows,
+ * nor the GETATTR by which the kernel asks for the access time after one. The kernel waits for pages that another
+ * request is filling; so that some thread is always left to fill them, one at a time does this, and others leave it.
+ */
+static void hand_ahead(struct serve *serve, fuse_ino_t ino, const struct entry *e)
+{
+	if (e->size == 0 || e->size > HANDED_MAX || e->extent_count != 1 || e->extents[0].ref >= e->ref_count)
+		return;
+	const struct extent *x = &e->extents[0];
+	if (atomic_flag_test_and_set(&serve->handing))
+		return;
+	const struct chunk *chunk = reader_chunk_cached(serve->reader, &e->refs[x->ref].id);
+	if (chunk != NULL && x->offset <= chunk->len && e->size <= chunk->len - x->offset) {
+		struct fuse_bufvec bytes = FUSE_BUFVEC_INIT((size_t)e->size);
+		bytes.buf[0].mem = (void *)(uintptr_t)(chunk->data + x->offset);
+		(void)fuse_lowlevel_notify_store(serve->fuse, ino, 0, &bytes, 0);
+	}
+	if (chunk != NULL)
+		reader_release(serve->reader, chunk);
+	atomic_flag_clear(&serve->handing);
+}
+
+static int open_entry(
+	struct serve *serve, fuse_ino_t ino, const struct nodeid *node, struct reader_file **ret, struct error *err)
 {
 	struct view_entry entry;
 	const struct epoch *epoch = namespace_epoch(serve->ns);
@@ -38,6 +64,8 @@ static int open_entry(struct serve *serve, const struct nodeid *node, struct rea
 	if (rc == 0) {
 		rc = S_ISREG(entry.entry->mode) ? reader_file_open(serve->reader, entry.entry, ret, err)
 						: error_set(err, ERR_USAGE, "not a file");
+		if (rc == 0)
+			hand_ahead(serve, ino, entry.entry);
 		view_put(serve->view, &entry);
 	}
 	epoch_unref(epoch);
@@ -53,7 +81,7 @@ static int open_it(struct serve *serve, fuse_ino_t ino, struct open_file *f, str
 		return status_render(serve, &f->text, err);
 	if (node.kind != NODEID_ENTRY)
 		return error_set(err, ERR_USAGE, "not a file");
-	return open_entry(serve, &node, &f->file, err);
+	return open_entry(serve, ino, &node, &f->file, err);
 }
 
 static void do_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi)

@@ -9,6 +9,7 @@
  */
 
 #include <pthread.h>
+#include <stdatomic.h>
 
 #include "archive/repo.h"
 #include "fs/faults.h"
@@ -37,6 +38,7 @@ struct serve {
 	struct spool *spool;           /* NULL: this mount has none */
 	bool direct_writes;            /* the kernel drops cached pages under uncached writes; set by INIT */
 	struct fuse_session *fuse;     /* set before the first request */
+	atomic_flag handing;           /* a thread hands a file's bytes to the kernel; one at a time */
 	const struct ops_route *route; /* which functions answer for which nodes */
 	char *spool_disk;              /* a folder that is there, on the disk whose free space df shows */
 	int64_t started;
