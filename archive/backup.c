@@ -224,6 +224,7 @@ static int run_once(struct backup *b, const struct snapset *set, struct snapshot
 		r = run_pipeline(b, err);
 	if (command != NULL)
 		judge_command(b, command_end(command, r < 0));
+	judge_dumps_end(b, r == 0);
 	if (r == 0 && b->writer != NULL)
 		r = make_snapshot(b, ret_snapshot, err);
 	/* While the packs that are being written still take what there is; it may be another disk that is full. */

@@ -107,7 +107,8 @@ char *judge_folder_path(const struct buf *prefix)
 	return text;
 }
 
-void judge_folder(struct backup *b, struct folder *folder, const struct buf *prefix, struct dirlist *list)
+bool judge_folder(
+	struct backup *b, struct folder *folder, const struct buf *prefix, struct dirlist *list, bool *ret_known)
 {
 	struct dump_folder f = look(list);
 	struct buf toc = {0};
@@ -125,8 +126,10 @@ void judge_folder(struct backup *b, struct folder *folder, const struct buf *pre
 			v = judge_blobs(folder, list, &toc, reason);
 		char *text = judge_folder_path(prefix);
 		bool top = prefix->len == 0 || memchr(prefix->data, 0, prefix->len - 1) == NULL;
-		judge_verdict(b, text == NULL ? "?" : text, top, v, "pg_dump directory", reason);
+		judge_dump(b, text == NULL ? "?" : text, top, v, reason);
+		*ret_known = !top || judged_as_dump(b->parent, text);
 		free(text);
 	}
 	buf_release(&toc);
+	return is_dump;
 }

@@ -23,6 +23,7 @@
  *   backup_judge.c    completeness checks and notes
  *   inspect.c         the dataset's own check, by a command
  *   backup_dump.c     dumps that are folders
+ *   backup_member.c   and what their files hold
  *   backup_command.c  the command whose output is saved
  * feed.h's entries go the same way; feed_impl.h says what their walker adds.
  *
@@ -38,8 +39,8 @@
  * caller's thread, which holds the open bundle's, and there are more than one.
  *
  * Lock: b->lock guards the queue, items' `read`, `chunks`, `extents`, `refs`
- * while chunks are outstanding, bundles' `settled`, and the lists of checks
- * and notes. It is never held over I/O. `batch` and the table of links are
+ * while chunks are outstanding, bundles' `settled`, and the lists of checks,
+ * dumps and notes. It is never held over I/O. `batch` and the table of links are
  * the walker's, `kept` and the open bundle the caller's thread's.
  */
 
@@ -124,9 +125,10 @@ struct item {
 	char *name;            /* in the folder */
 	int stream_fd;         /* a pipe to read instead; -1 */
 	enum work work;
-	bool top;  /* at the top of the dataset: its completeness is judged */
-	bool read; /* WORK_NONE: true from the start */
-	bool skip; /* could not be read: told, left out */
+	bool top;    /* at the top of the dataset: its completeness is judged */
+	bool member; /* of a dump's folder, by its name at least: judged as such */
+	bool read;   /* WORK_NONE: true from the start */
+	bool skip;   /* could not be read: told, left out */
 	bool is_new, is_changed;
 	unsigned chunks; /* handed to the writer, not answered yet */
 	size_t weight;   /* bytes of memory that it counts for in the queue */
@@ -194,6 +196,7 @@ struct backup {
 	struct bundle *bundle; /* being filled, by the caller's thread */
 	struct writer_buffer *bundle_buffer;
 
+	struct dump_verdict *dumps; /* folders, until judge_dumps_end() */
 	struct snapshot_check *checks;
 	unsigned check_count;
 	size_t check_bytes;
@@ -341,8 +344,32 @@ void backup_note(struct backup *b, const char *fmt, ...) __attribute__((format(p
 struct dirlist;
 /* The folder's path in the dataset from the prefix of its keys; "." for the dataset itself. Caller frees. */
 char *judge_folder_path(const struct buf *prefix);
-/* Judges a folder written by pg_dump -Fd; rewinds the list. */
-void judge_folder(struct backup *b, struct folder *folder, const struct buf *prefix, struct dirlist *list);
+/*
+ * Judges a folder written by pg_dump -Fd by its tables of contents; rewinds the list. True: it is one.
+ * *ret_known: what the parent says of its files may be relied upon.
+ */
+bool judge_folder(
+	struct backup *b, struct folder *folder, const struct buf *prefix, struct dirlist *list, bool *ret_known);
+
+/* ---- backup_member.c ---- */
+#define DUMP_KIND "pg_dump directory"
+/* A folder is a dump, and so much its tables of contents say; `top`: its verdict counts. */
+void judge_dump(struct backup *b, const char *folder, bool top, enum complete_verdict verdict, const char *reason);
+/* A file is bad as a part of a dump's folder: that counts if the folder is found to be one. Any thread. */
+void judge_member_bad(struct backup *b, const uint8_t *key, size_t key_len, const char *kind, const char *reason);
+/*
+ * The file `key` has the content of `from` in the snapshot `of` (NULL: none): what that said of it holds. False: it
+ * judged no dump there.
+ */
+bool judge_member_kept(
+	struct backup *b, const uint8_t *key, size_t key_len, const struct snapshot *of, const struct entry *from);
+/* Whether that snapshot (NULL: none) judged the folder (NULL: none) as a dump, at the top. */
+bool judged_as_dump(const struct snapshot *of, const char *folder);
+/* The path of the folder that a key lies in, as judge_folder_path(). Caller frees; NULL without memory. */
+char *member_folder(const uint8_t *key, size_t key_len);
+/* No stage runs any more. Where all was read the verdicts on dumps become checks and notes; what was gathered is freed.
+ */
+void judge_dumps_end(struct backup *b, bool whole);
 
 /* ---- backup_command.c ---- */
 struct command;

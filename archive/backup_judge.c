@@ -120,8 +120,12 @@ void judge_verdict(struct backup *b, const char *path, bool top, enum complete_v
 
 int judge_begin(struct backup *b, const struct item *item, struct complete **ret_judge, struct error *err)
 {
-	(void)b;
-	return complete_new(item->name, strlen(item->name), item->entry.size, ret_judge, err);
+	size_t len = strlen(item->name);
+	/* What is told is no dump yet when its files go by; at the top they are then files like others. */
+	bool alone = b->feed == NULL || !item->top;
+
+	return item->member ? complete_new_member(item->name, len, alone, ret_judge, err)
+			    : complete_new(item->name, len, item->entry.size, ret_judge, err);
 }
 
 void judge_end(struct backup *b, const struct item *item, struct complete *judge, bool whole)
@@ -139,6 +143,8 @@ void judge_end(struct backup *b, const struct item *item, struct complete *judge
 		judge_verdict(b, path == NULL ? item->name : path, item->top, verdict, kind, reason);
 		free(path);
 	}
+	if (complete_member(judge, &kind, &reason) == COMPLETE_BAD)
+		judge_member_bad(b, item->key.data, item->key.len, kind, reason);
 	complete_free(judge);
 }
 

@@ -93,6 +93,7 @@ static int plan_file(struct walk *w, struct item *item, const struct entry *prio
 	bool same = unchanged(w, prior, st);
 
 	item->top = w->top;
+	item->member = w->dump && complete_pgdir_name(name, strlen(name));
 	if (st->st_nlink > 1) {
 		uint64_t group = prior != NULL && prior->inode == st->st_ino ? prior->link_group : 0;
 		int r = links_meet(b, item, st, group, err);
@@ -102,10 +103,13 @@ static int plan_file(struct walk *w, struct item *item, const struct entry *prio
 			return r;
 		}
 	}
-	if (same) {
+	if (same && (!item->member || w->dump_known || !complete_pgdir_judged(name, strlen(name)))) {
 		int r = item_copy_content(item, prior, err);
 		if (r < 0 || item_refs_allowed(b, item)) {
-			judge_unchanged(b, item);
+			if (item->member)
+				judge_member_kept(b, item->key.data, item->key.len, b->parent, prior);
+			else
+				judge_unchanged(b, item);
 			return r;
 		}
 		item_drop_content(item);

@@ -267,7 +267,7 @@ static int next_child(struct walk *w, struct level *l, struct level **ret_child,
 
 static int begin_level(struct walk *w, struct level *l, struct error *err)
 {
-	judge_folder(w->b, l->folder, &l->prefix, l->list);
+	w->dump = judge_folder(w->b, l->folder, &l->prefix, l->list, &w->dump_known);
 	int r = walk_entries(w, l, err);
 
 	dirlist_rewind(l->list);
@@ -322,5 +322,6 @@ int walk_one(struct walk *w, struct folder *folder, const char *name, const stru
 	const struct dirlist_entry d = {.name = name, .st = *st};
 
 	w->top = true;
+	w->dump = false;
 	return visit(w, folder, &root, &d, dev, ret_enter, err);
 }

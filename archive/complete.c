@@ -15,7 +15,9 @@ struct complete {
 	struct complete_file file;
 	const struct complete_kind *kind; /* NULL until it is known */
 	void *state;                      /* the kind's own */
+	struct complete *member;          /* sees the same bytes, as a part of a dump's folder; NULL */
 	struct complete_judgement j;
+	bool seen;       /* some bytes */
 	size_t head_len; /* bytes of head in use while the kind is not known */
 	uint8_t head[COMPLETE_HEAD_MAX];
 };
@@ -135,8 +137,58 @@ int complete_new(const char *name, size_t name_len, uint64_t size_hint, struct c
 	return 0;
 }
 
+/* Settle on a kind that is given. */
+static void begin_with(struct complete *c, const struct complete_kind *kind)
+{
+	c->kind = kind;
+	if (kind == NULL) {
+		complete_unjudged(&c->j);
+		return;
+	}
+	c->j.kind = kind->name;
+	c->state = kind->open(&c->file, &c->j);
+	if (c->state == NULL)
+		complete_no_memory(&c->j);
+}
+
+int complete_new_member(const char *name, size_t name_len, bool alone, struct complete **ret, struct error *err)
+{
+	const struct complete_kind *kind;
+	struct complete *c = NULL;
+	bool known;
+	struct complete_file file = {.member = complete_pgdir_member(name, name_len, &kind, &known)};
+	int r = complete_new(name, name_len, 0, &c, err);
+
+	if (r < 0)
+		return r;
+	if (alone)
+		complete_unjudged(&c->j);
+	c->member = new_of(&file);
+	if (c->member == NULL) {
+		complete_free(c);
+		return error_no_memory(err, "the completeness check of a file");
+	}
+	if (kind == NULL && known && file.member == MEMBER_TABLE)
+		kind = &complete_kind_pgtable;
+	begin_with(c->member, kind);
+	*ret = c;
+	return 0;
+}
+
+static struct complete *new_inner_member(const struct complete_file *file)
+{
+	const struct complete_file inner = {.member = file->member, .depth = file->depth + 1};
+	struct complete *c = new_of(&inner);
+
+	if (c != NULL)
+		begin_with(c, file->member == MEMBER_TABLE ? &complete_kind_pgtable : NULL);
+	return c;
+}
+
 struct complete *complete_new_inner(const struct complete_file *file)
 {
+	if (file->member != MEMBER_NONE)
+		return new_inner_member(file);
 	const struct complete_file inner = {
 		.named_dump = file->named_dump, .depth = file->depth + 1, .promise = file->inner_promise};
 
@@ -147,12 +199,16 @@ void complete_finish_inner(struct complete_judgement *j, struct complete *inner)
 {
 	const char *kind, *reason;
 
-	if (complete_finish(inner, &kind, &reason) != COMPLETE_BAD)
+	if (complete_finish(inner, &kind, &reason) != COMPLETE_BAD) {
 		complete_good(j);
-	else if (*kind == '\0')
+	} else if (inner->file.member != MEMBER_NONE) {
+		complete_bad(j, "%s", reason);
+		j->kind = kind;
+	} else if (*kind == '\0') {
 		complete_bad(j, "has nothing inside");
-	else
+	} else {
 		complete_bad(j, "holds a file (%s) that %s", kind, reason);
+	}
 }
 
 /* Settle on a kind if the head is enough for that. Returns false while more is needed. */
@@ -205,6 +261,9 @@ void complete_feed(struct complete *c, const void *data, size_t len)
 {
 	const uint8_t *p = data;
 
+	c->seen = c->seen || len > 0;
+	if (c->member != NULL)
+		complete_feed(c->member, data, len);
 	while (len > 0 && !c->j.settled) {
 		size_t n = len;
 		if (c->kind == NULL)
@@ -219,7 +278,12 @@ void complete_feed(struct complete *c, const void *data, size_t len)
 void complete_hole(struct complete *c, uint64_t len)
 {
 	static const uint8_t zeros[4096];
+	struct complete *member = c->member;
 
+	c->seen = c->seen || len > 0;
+	if (member != NULL)
+		complete_hole(member, len);
+	c->member = NULL; /* it has seen them */
 	while (len > 0 && !c->j.settled) {
 		uint64_t n = 0;
 		if (c->kind != NULL && c->kind->zeros != NULL)
@@ -230,11 +294,12 @@ void complete_hole(struct complete *c, uint64_t len)
 		}
 		len -= n;
 	}
+	c->member = member;
 }
 
 bool complete_wants_more(const struct complete *c)
 {
-	return !c->j.settled;
+	return !c->j.settled || (c->member != NULL && !c->member->j.settled);
 }
 
 /* It is no longer than the beginning of what its name says that it is. */
@@ -278,10 +343,21 @@ enum complete_verdict complete_finish(struct complete *c, const char **ret_kind,
 	return c->j.verdict;
 }
 
+enum complete_verdict complete_member(struct complete *c, const char **ret_kind, const char **ret_reason)
+{
+	*ret_kind = *ret_reason = "";
+	if (c->member == NULL)
+		return COMPLETE_UNKNOWN;
+	if (!c->seen) /* nothing that packs makes a file without bytes */
+		complete_bad(&c->member->j, "is empty");
+	return complete_finish(c->member, ret_kind, ret_reason);
+}
+
 void complete_free(struct complete *c)
 {
 	if (c == NULL)
 		return;
+	complete_free(c->member);
 	if (c->state != NULL)
 		c->kind->free(c->state);
 	free(c);

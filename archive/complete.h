@@ -6,7 +6,8 @@
  * Is this file whole? A dump that was cut short or damaged must never pass
  * for a good backup, so files of known kinds are judged while their bytes go
  * by: plain pg_dump and pg_dumpall, custom-format pg_dump, Redis RDB, gzip,
- * zstd (and what is inside those two), tar, and folders written by pg_dump -Fd.
+ * zstd (and what is inside those two), tar, and folders written by pg_dump -Fd
+ * with the files in them.
  *
  * A kind is known by its content, never by its name; only a file that is
  * empty, or ends within the few bytes that tell its kind, is judged by its
@@ -42,6 +43,13 @@ enum complete_verdict {
  */
 int complete_new(const char *name, size_t name_len, uint64_t size_hint, struct complete **ret, struct error *err);
 
+/*
+ * The same for a file that complete_pgdir_name() knows: is it whole as a part of a folder written by pg_dump -Fd?
+ * Only its name says what it is, so this counts only where the folder is such a dump, and is asked for with
+ * complete_member(). `alone`: complete_finish() is of no interest, and will say UNKNOWN.
+ */
+int complete_new_member(const char *name, size_t name_len, bool alone, struct complete **ret, struct error *err);
+
 /* The next `len` bytes of the file, borrowed for the call. Never fails: what goes wrong becomes the verdict. */
 void complete_feed(struct complete *c, const void *data, size_t len);
 
@@ -57,6 +65,15 @@ bool complete_wants_more(const struct complete *c);
  * after the file's name ("ends without …"); otherwise "". Both are never NULL and live until complete_free().
  */
 enum complete_verdict complete_finish(struct complete *c, const char **ret_kind, const char **ret_reason);
+
+/*
+ * The file has ended: is it whole as a part of a dump's folder? Once, beside complete_finish(), and with the same
+ * texts; the kind is "gzip", "zstd", COMPLETE_KIND_TABLE or "". What is compressed must be so to its end; data of
+ * a table must end as pg_dump ends it. UNKNOWN: nothing can be said, as of large objects, of lz4, of INSERTs; or
+ * complete_new_member() did not make it.
+ */
+enum complete_verdict complete_member(struct complete *c, const char **ret_kind, const char **ret_reason);
+#define COMPLETE_KIND_TABLE "table data"
 
 /* Gives everything back. NULL is nothing. */
 void complete_free(struct complete *c);
@@ -74,6 +91,9 @@ typedef bool complete_find_fn(void *ctx, const char *name, size_t name_len, uint
  * "blobs.toc"): a folder with such a name in it, or with a toc.dat that begins with "PGDMP", is to be judged.
  */
 bool complete_pgdir_name(const char *name, size_t name_len);
+
+/* Whether complete_member() can say anything of a file of that name, one of those. */
+bool complete_pgdir_judged(const char *name, size_t name_len);
 
 /*
  * Judges a folder written by pg_dump -Fd: the table of contents must be whole and each file that it names

@@ -30,10 +30,14 @@ enum { COMPLETE_HEAD_MAX = 4096 };
 /* What an ending of a name says of the file: less than its beginning cannot be one. */
 struct complete_promise;
 
+/* What a file is in a folder written by pg_dump -Fd. */
+enum complete_member { MEMBER_NONE, MEMBER_TABLE, MEMBER_OTHER };
+
 /* What is known of a file before its first byte. */
 struct complete_file {
-	bool named_dump; /* its name ends as dumps do: .sql, .dump.gz, … */
-	unsigned depth;  /* 0 for a file, 1 for what is inside of a compressed one */
+	bool named_dump;             /* its name ends as dumps do: .sql, .dump.gz, … */
+	unsigned depth;              /* 0 for a file, 1 for what is inside of a compressed one */
+	enum complete_member member; /* its kind is given: that of its name, and inside that of the table's data */
 	const struct complete_promise *promise, *inner_promise; /* NULL: none */
 };
 
@@ -55,7 +59,11 @@ struct complete_kind {
 };
 
 extern const struct complete_kind complete_kind_pgdump, complete_kind_pgcustom, complete_kind_rdb, complete_kind_gzip,
-	complete_kind_zstd, complete_kind_tar;
+	complete_kind_zstd, complete_kind_tar, complete_kind_pgtable;
+
+/* Which the name is, one that complete_pgdir_name() knows; *ret_kind is that of its compression, NULL: none. */
+enum complete_member complete_pgdir_member(
+	const char *name, size_t name_len, const struct complete_kind **ret_kind, bool *ret_known);
 
 /* The file is whole; settles. */
 void complete_good(struct complete_judgement *j);

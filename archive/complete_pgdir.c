@@ -7,7 +7,7 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "archive/complete.h"
+#include "archive/complete_kind.h"
 #include "archive/complete_pgtoc.h"
 #include "base/checked.h"
 
@@ -180,4 +180,33 @@ bool complete_pgdir_name(const char *name, size_t name_len)
 			return true;
 	}
 	return false;
+}
+
+static bool ends_with(const char *name, size_t len, const char *ext)
+{
+	size_t n = strlen(ext);
+
+	return len > n && memcmp(name + len - n, ext, n) == 0;
+}
+
+enum complete_member complete_pgdir_member(
+	const char *name, size_t name_len, const struct complete_kind **ret_kind, bool *ret_known)
+{
+	bool gzip = ends_with(name, name_len, ".gz"), zstd = ends_with(name, name_len, ".zst");
+
+	*ret_kind = gzip ? &complete_kind_gzip : zstd ? &complete_kind_zstd : NULL;
+	*ret_known = !ends_with(name, name_len, ".lz4");
+	for (size_t i = 0; i < ARRAY_LEN(suffixes); i++)
+		if (ends_with(name, name_len, suffixes[i]) &&
+			is_numbered(name, name_len - strlen(suffixes[i]), "", ".dat"))
+			return MEMBER_TABLE;
+	return MEMBER_OTHER;
+}
+
+bool complete_pgdir_judged(const char *name, size_t name_len)
+{
+	const struct complete_kind *kind;
+	bool known;
+
+	return complete_pgdir_member(name, name_len, &kind, &known) == MEMBER_TABLE ? known : kind != NULL;
 }

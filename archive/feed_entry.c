@@ -90,6 +90,7 @@ static int put_attributes(struct feed *f, struct item *item, const struct entry 
 	int r = put_xattrs(f, item, entry, err);
 	item->name = strndup((const char *)name, name_len);
 	item->top = prefix_len == 0;
+	item->member = S_ISREG(entry->mode) && complete_pgdir_name((const char *)name, name_len);
 	if (r == 0 && (item->name == NULL || e->user == NULL || e->group == NULL || buf_failed(&item->key) ||
 			      buf_failed(&item->target) || buf_failed(&item->xattrs)))
 		r = error_no_memory(err, "an entry");

@@ -13,6 +13,7 @@
  *   feed_judge.c  verdicts on files at the top that are not read as they are told
  *   feed_dump.c   folders written by pg_dump -Fd, gathered as they are told
  *   feed_verdict.c  and judged
+ *   feed_member.c  with those of their files that are not told
  *   feed_allow.c  what lies in condemned packs is stored anew
  *
  * A stretch is one item of the queue: the caller's thread carries it out when
@@ -130,6 +131,9 @@ int judge_plan_taken(struct backup *b, struct item *item, const struct entry *fr
 int judge_taken(struct backup *b, struct item *item, struct error *err);
 /* Reads the told file as far as its judge wants. */
 int judge_whole(struct backup *b, struct item *item, struct error *err);
+/* The same of any bytes, whose judge remains the caller's. */
+int judge_feed(struct backup *b, const struct told *told, const char *name, uint64_t size, struct complete *judge,
+	struct error *err);
 /* Bytes of an entry of the archive; the caller closes. */
 int feed_archived(struct backup *b, const struct entry *entry, struct feed_reader *ret_reader, struct error *err);
 
@@ -139,7 +143,6 @@ int dump_meet_root(struct feed *f, struct error *err);
 int dump_meet_entry(struct feed *f, const struct item *item, const struct feed_content *content, struct error *err);
 int dump_meet_move(struct feed *f, uint64_t first, uint64_t end, const struct feed_rename *rename, struct error *err);
 #define DUMP_TOC "toc.dat"
-#define DUMP_KIND "pg_dump directory"
 /* A prefix of one component. */
 bool dump_at_top(const uint8_t *prefix, size_t len);
 /* The name of a list of large objects. */
@@ -157,6 +160,11 @@ void dumps_release(struct feed *f);
 int dumps_judge(struct feed *f, struct error *err);
 /* A folder of that path was judged, or was no dump any more. */
 bool dump_is_judged(const struct feed *f, const char *path);
+
+/* ---- feed_member.c ---- */
+/* A dump's file `key`, of that name, stands there through a stretch of the base, where it is `entry`. */
+int member_stays(struct feed *f, const struct buf *key, const char *name, size_t len, const struct entry *entry,
+	struct error *err);
 
 /* ---- feed_allow.c ---- */
 /* May all that this entry refers to be referred to? Never asks inside pieces: false for an entry that has them. */

@@ -81,6 +81,19 @@ static int stays(const struct feed *f, const struct snapshot_check *c, bool *ret
 	return r == ERR_NOT_FOUND ? 0 : r;
 }
 
+/* Of a dump's file, which has been looked at with the dump. Elsewhere at the top it may be a file like any other. */
+static bool in_judged(const struct feed *f, const struct snapshot_check *c)
+{
+	const char *slash = strrchr(c->path, '/');
+	char *folder = slash != NULL                               ? strndup(c->path, (size_t)(slash - c->path))
+		       : strcmp(c->kind, COMPLETE_KIND_TABLE) == 0 ? strdup(".")
+								   : NULL;
+	bool judged = folder != NULL && dump_is_judged(f, folder);
+
+	free(folder);
+	return judged;
+}
+
 int feed_keep_checks(struct feed *f, struct error *err)
 {
 	const struct snapshot *base = f->b->parent;
@@ -89,8 +102,8 @@ int feed_keep_checks(struct feed *f, struct error *err)
 	for (unsigned i = 0; base != NULL && r == 0 && i < base->check_count; i++) {
 		const struct snapshot_check *c = &base->checks[i];
 		bool keep = false;
-		/* What was judged as a whole is judged again. */
-		if (f->span_count == 0 || strcmp(c->path, ".") == 0 || dump_is_judged(f, c->path))
+		/* What was judged as a whole is judged again, with its files. */
+		if (f->span_count == 0 || strcmp(c->path, ".") == 0 || dump_is_judged(f, c->path) || in_judged(f, c))
 			continue;
 		r = stays(f, c, &keep, err);
 		if (r == 0 && keep)
@@ -121,7 +134,21 @@ static void judge_as(struct backup *b, const struct item *item, const struct sna
 	free(new);
 }
 
-/* The snapshot had this content at its top under `from`'s key: what it said of it holds. *ret_known: it did. */
+/* A file of a dump is known where both it and what it comes from are; one at the top may be both. */
+static bool knows(struct backup *b, const struct item *item, const struct snapshot *of, const struct entry *from)
+{
+	size_t prefix_len, name_len;
+	const uint8_t *name;
+
+	if (!item->member)
+		return true;
+	return entry_key_split(from->key, from->key_len, &prefix_len, &name, &name_len) &&
+	       complete_pgdir_name((const char *)name, name_len) &&
+	       judge_member_kept(b, item->key.data, item->key.len, of, from);
+}
+
+/* The snapshot had this content, at its top or in a dump there, under `from`'s key: what it said of it holds.
+ * *ret_known: it did. */
 static int judge_known(struct backup *b, const struct item *item, const struct snapshot *of, const struct entry *from,
 	bool *ret_known, struct error *err)
 {
@@ -132,7 +159,7 @@ static int judge_known(struct backup *b, const struct item *item, const struct s
 	const uint8_t *name;
 
 	if (*ret_known || of == NULL || !entry_key_split(from->key, from->key_len, &prefix_len, &name, &name_len) ||
-		prefix_len > 0)
+		(prefix_len > 0) == item->top)
 		return 0;
 	int r = tree_find(nodes, &of->root, from->key, from->key_len, &leaf, &entry, NULL, err);
 	if (r == ERR_NOT_FOUND) {
@@ -142,9 +169,9 @@ static int judge_known(struct backup *b, const struct item *item, const struct s
 	}
 	if (r < 0)
 		return r;
-	*ret_known = same_content(entry, from);
+	*ret_known = same_content(entry, from) && knows(b, item, of, from);
 	nodes->put(nodes, leaf);
-	if (*ret_known)
+	if (*ret_known && item->top)
 		judge_as(b, item, of, from);
 	return 0;
 }
@@ -153,7 +180,7 @@ int judge_plan_taken(struct backup *b, struct item *item, const struct entry *fr
 {
 	bool known = false;
 
-	if (!item->top)
+	if (!item->top && !(item->member && complete_pgdir_judged(item->name, strlen(item->name))))
 		return 0;
 	int r = judge_known(b, item, b->feed->options->last, from, &known, err);
 	if (r == 0)
@@ -192,16 +219,16 @@ int feed_archived(struct backup *b, const struct entry *entry, struct feed_reade
 	return r;
 }
 
-int judge_whole(struct backup *b, struct item *item, struct error *err)
+int judge_feed(struct backup *b, const struct told *told, const char *name, uint64_t size, struct complete *judge,
+	struct error *err)
 {
-	const struct feed_reader *reader = &item->told->reader;
-	struct complete *judge = NULL;
+	const struct feed_reader *reader = &told->reader;
 	uint8_t *data = malloc(STREAM_READ);
-	uint64_t begin = 0, end = 0, size = item->entry.size;
-	int r = data == NULL ? error_no_memory(err, "reading a file") : judge_begin(b, item, &judge, err);
+	uint64_t begin = 0, end = 0;
+	int r = data == NULL ? error_no_memory(err, "reading a file") : 0;
 
 	for (uint64_t at = 0; r == 0 && at < size && complete_wants_more(judge); at = end) {
-		r = told_next(item->told, at, size, &begin, &end, err);
+		r = told_next(told, at, size, &begin, &end, err);
 		if (r == 0 && begin > at)
 			complete_hole(judge, begin - at);
 		for (size_t got; r == 0 && begin < end && complete_wants_more(judge); begin += got) {
@@ -210,13 +237,23 @@ int judge_whole(struct backup *b, struct item *item, struct error *err)
 			r = backup_stopped(b) ? error_set(err, ERR_CANCELLED, "stopped")
 					      : reader->read(reader->arg, begin, data, n, &got, err);
 			if (r == 0 && got == 0)
-				r = error_set(err, ERR_IO, "'%s' ended too early", item->name);
+				r = error_set(err, ERR_IO, "'%s' ended too early", name);
 			if (r == 0)
 				complete_feed(judge, data, got);
 		}
 	}
-	judge_end(b, item, judge, r == 0);
 	free(data);
+	return r;
+}
+
+int judge_whole(struct backup *b, struct item *item, struct error *err)
+{
+	struct complete *judge = NULL;
+	int r = judge_begin(b, item, &judge, err);
+
+	if (r == 0)
+		r = judge_feed(b, item->told, item->name, item->entry.size, judge, err);
+	judge_end(b, item, judge, r == 0);
 	return r;
 }
 
@@ -235,7 +272,10 @@ int judge_taken(struct backup *b, struct item *item, struct error *err)
 	if (r != ERR_CORRUPT)
 		return r;
 	char *path = judge_path(item->key.data, item->key.len);
-	judge_verdict(b, path == NULL ? item->name : path, true, COMPLETE_BAD, "content", "does not read back");
+	if (item->top)
+		judge_verdict(b, path == NULL ? item->name : path, true, COMPLETE_BAD, "content", "does not read back");
+	if (item->member)
+		judge_member_bad(b, item->key.data, item->key.len, "content", "does not read back");
 	free(path);
 	if (err != NULL)
 		error_clear(err);

@@ -260,7 +260,7 @@ int patch_read(struct backup *b, struct item *item, struct error *err)
 	stream_release(&p.s, r);
 	extent_reader_free(p.old);
 	/* Bytes that were not read again count for a verdict too. */
-	if (r == 0 && item->top)
+	if (r == 0 && (item->top || item->member))
 		r = judge_whole(b, item, err);
 	return r;
 }

@@ -73,6 +73,19 @@ static int find_kept(struct looking *l, const char *name, size_t len, const stru
 	return r;
 }
 
+static int judge_kept(struct looking *l, const char *name, size_t len, const struct entry *entry, struct error *err)
+{
+	const struct buf *prefix = &l->dump->prefix;
+	struct buf key = {0};
+
+	if (prefix->len > 0 && !dump_at_top(prefix->data, prefix->len))
+		return 0; /* its verdict does not count, and was not kept */
+	entry_key_put(&key, prefix->data, prefix->len, name, len);
+	int r = buf_failed(&key) ? error_no_memory(err, "a key") : member_stays(l->f, &key, name, len, entry, err);
+	buf_release(&key);
+	return r;
+}
+
 static bool find_file(void *ctx, const char *name, size_t len, uint64_t *ret_size)
 {
 	struct looking *l = ctx;
@@ -90,8 +103,10 @@ static bool find_file(void *ctx, const char *name, size_t len, uint64_t *ret_siz
 	if (r == 0) {
 		bool file = S_ISREG(entry->mode);
 		*ret_size = entry->size;
+		r = file ? judge_kept(l, name, len, entry, &why) : 0;
 		reader_nodes(l->f->b->reader)->put(reader_nodes(l->f->b->reader), leaf);
-		return file;
+		if (r == 0)
+			return file;
 	}
 	if (r != ERR_NOT_FOUND && l->status == 0) {
 		l->status = r;
@@ -178,7 +193,7 @@ static int look(struct looking *l, enum complete_verdict *v, char *reason, bool 
 	return r == 0 ? l->status : r;
 }
 
-static int judge_dump(struct feed *f, struct dump *dump, struct error *err)
+static int judge_told(struct feed *f, struct dump *dump, struct error *err)
 {
 	struct looking l = {.f = f, .dump = dump, .why = ERROR_INIT};
 	const struct buf *prefix = &dump->prefix;
@@ -192,12 +207,12 @@ static int judge_dump(struct feed *f, struct dump *dump, struct error *err)
 		*err = why;
 	if (r < 0 || !is_dump)
 		return r;
+	bool unsure = dump->too_large || f->moves_lost || (!top && f->moves_below);
 	char *text = judge_folder_path(prefix);
-	if (dump->too_large || f->moves_lost || (!top && f->moves_below))
+	if (unsure)
 		backup_note(f->b, "%s: %s: too much of it was moved or is listed to be judged",
 			text == NULL ? "?" : text, DUMP_KIND);
-	else
-		judge_verdict(f->b, text == NULL ? "?" : text, top, v, DUMP_KIND, reason);
+	judge_dump(f->b, text == NULL ? "?" : text, top, unsure ? COMPLETE_UNKNOWN : v, unsure ? "" : reason);
 	free(text);
 	return 0;
 }
@@ -207,7 +222,7 @@ int dumps_judge(struct feed *f, struct error *err)
 	int r = 0;
 
 	for (size_t i = 0; r == 0 && i < f->dump_count; i++)
-		r = judge_dump(f, &f->dumps[i], err);
+		r = judge_told(f, &f->dumps[i], err);
 	return r;
 }
 

@@ -56,6 +56,7 @@ struct walk {
 	struct stat *skips;
 	size_t skip_count;
 	bool top;
+	bool dump, dump_known; /* the folder was written by pg_dump -Fd; the parent judged it */
 };
 
 /* By rsync's rule for a slash at the end. Zeroed with fd -1 before; filled as far as it came, for roots_free(). */

@@ -77,3 +77,23 @@ def test_dumps_in_the_custom_and_the_folder_format_come_back(repo, server, tmp_p
     os.truncate(f"{tmp_path}/dumps/shop.dump", 600)
     repo.drfs("backup", "db", f"{tmp_path}/dumps/", code=3)
     assert newest(repo, "db")["state"] == "partial"
+
+
+@pytest.mark.parametrize("options", ["-Z 0", "", "-Z 0 --inserts"])
+def test_a_folder_with_the_data_of_a_table_cut_is_partial_and_names_the_file(repo, server, tmp_path, options):
+    env = repo.env | server
+    dump = tmp_path / "dumps" / "shop.d"
+    shell(f"mkdir {tmp_path}/dumps; pg_dump -Fd {options} -f {dump} shop", env=env)
+    repo.drfs("backup", "db", f"{tmp_path}/dumps/")
+    assert newest(repo, "db")["state"] == "whole"
+    [data] = [path for path in dump.iterdir() if path.name != "toc.dat"]
+    os.truncate(data, data.stat().st_size // 2)
+    if "inserts" in options:  # nothing says where these end
+        repo.drfs("backup", "db", f"{tmp_path}/dumps/")
+        return
+    told = repo.cli("backup", "db", f"{tmp_path}/dumps/", code=3)
+    assert newest(repo, "db")["state"] == "partial"
+    (tmp_path / "dumps" / "other").write_text("the dump stays as it is")
+    again = repo.cli("backup", "db", f"{tmp_path}/dumps/", code=3)
+    for said in (told, again):
+        assert f"{data.name}: ends " in said.stderr, said.stderr

@@ -68,6 +68,30 @@ def test_a_pg_dump_that_was_cut_short_is_partial(repo, mnt, server):
     assert os.readlink(mnt + "/db/latest") == good
 
 
+@pytest.mark.parametrize("options", ["-Z 0", ""])
+def test_a_dumped_folder_with_the_data_of_a_table_cut_is_partial_until_it_is_whole(repo, mnt, server, options):
+    work = dataset(mnt, "db")
+    shell(f"pg_dump -Fd {options} -f {work}/shop.part shop && mv {work}/shop.part {work}/shop.dir", env=server)
+    commit(work)
+    good = newest(repo, "db")
+    assert good["state"] == "whole"
+    data = sorted(glob.glob(f"{work}/shop.dir/[0-9]*"))[1]
+    with open(data, "rb") as f:
+        whole = f.read()
+    os.truncate(data, len(whole) // 2)
+    commit(work)
+    assert newest(repo, "db")["state"] == "partial"
+    shell(f"mv {work}/shop.dir {work}/moved.dir; touch {work}/other")
+    commit(work)
+    torn = newest(repo, "db")
+    assert torn["state"] == "partial"
+    assert os.path.basename(data) + ": ends " in repo.drfs("--json", "snapshots", "db")
+    with open(f"{work}/moved.dir/{os.path.basename(data)}", "wb") as f:
+        f.write(whole)
+    commit(work)
+    assert newest(repo, "db")["state"] == "whole"
+
+
 def test_pg_basebackup_is_whole_in_the_snapshot(repo, mnt, server):
     work = dataset(mnt, "db")
     shell(f"pg_basebackup -c fast -X stream -D {work}/base", env=server)

@@ -6,7 +6,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cmocka.h>
@@ -299,6 +301,144 @@ static void test_dump__a_folder_that_lacks_a_table_an_object_or_its_end_is_parti
 	}
 }
 
+static const struct snapshot_check *check_of(const struct snapshot *s, const char *path)
+{
+	for (unsigned i = 0; i < s->check_count; i++)
+		if (strcmp(s->checks[i].path, path) == 0)
+			return &s->checks[i];
+	return NULL;
+}
+
+static void expect_bad_table(const struct backup_result *result, const char *folder, const char *name)
+{
+	const struct snapshot *s = result->snapshot;
+	const struct snapshot_check *c = check_of(s, folder);
+
+	assert_int_equal(s->state, SNAPSHOT_PARTIAL);
+	assert_non_null(c);
+	assert_false(c->ok);
+	assert_memory_equal(c->reason, name, strlen(name));
+	assert_memory_equal(c->reason + strlen(name), ": ends ", 7);
+}
+
+static void halve(struct archive_fixture *f, const char *path)
+{
+	char *full = archive_fixture_path(f, path);
+	struct stat st;
+
+	assert_int_equal(stat(full, &st), 0);
+	assert_int_equal(truncate(full, st.st_size / 2), 0);
+	free(full);
+}
+
+static void remove_folder(struct archive_fixture *f, const char *path)
+{
+	char *full = archive_fixture_path(f, path), command[1200];
+
+	snprintf(command, sizeof(command), "rm -r '%s'", full);
+	assert_int_equal(system(command), 0);
+	free(full);
+}
+
+/* Past the time within which a file may have changed unseen. */
+static void settle(void)
+{
+	const struct timespec window = {.tv_sec = 3, .tv_nsec = 100000000};
+
+	nanosleep(&window, NULL);
+}
+
+static void test_dump__a_cut_file_makes_it_bad_for_as_long_as_it_stays(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct backup_result result;
+
+	copy_dump(f, "app");
+	halve(f, "app/3344.dat.gz");
+	halve(f, "app/3345.dat.gz");
+	settle();
+	archive_fixture_backup(f, &result);
+	expect_bad_table(&result, "app", "3344.dat.gz");
+	assert_int_equal(result.snapshot->check_count, 3);
+	snapshot_free(result.snapshot);
+	/* Nothing is read again. */
+	archive_fixture_write(f, "other", "x", 1);
+	archive_fixture_backup(f, &result);
+	expect_bad_table(&result, "app", "3344.dat.gz");
+	assert_int_equal(result.new_files + result.changed_files, 1);
+	snapshot_free(result.snapshot);
+	/* One of the two is made whole; the other's verdict is its own. */
+	lose(f, "app/3344.dat.gz");
+	copy_dump(f, "good");
+	char *from = archive_fixture_path(f, "good/3344.dat.gz"), *to = archive_fixture_path(f, "app/3344.dat.gz");
+	assert_int_equal(rename(from, to), 0);
+	free(from);
+	free(to);
+	remove_folder(f, "good");
+	archive_fixture_backup(f, &result);
+	expect_bad_table(&result, "app", "3345.dat.gz");
+	assert_int_equal(result.snapshot->check_count, 2);
+	snapshot_free(result.snapshot);
+	copy_dump(f, "app");
+	archive_fixture_backup(f, &result);
+	assert_int_equal(result.snapshot->state, SNAPSHOT_WHOLE);
+	assert_int_equal(result.snapshot->check_count, 1);
+	snapshot_free(result.snapshot);
+}
+
+static void test_dump__files_that_an_earlier_backup_saw_without_the_table_of_contents_are_read(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct backup_result result;
+
+	copy_dump(f, "app");
+	lose(f, "app/toc.dat");
+	lose(f, "app/blobs.toc");
+	halve(f, "app/3345.dat.gz");
+	settle();
+	archive_fixture_backup(f, &result);
+	assert_int_equal(result.snapshot->state, SNAPSHOT_WHOLE); /* it is no dump */
+	snapshot_free(result.snapshot);
+	copy_dump(f, "new");
+	char *from = archive_fixture_path(f, "new/toc.dat"), *to = archive_fixture_path(f, "app/toc.dat");
+	assert_int_equal(rename(from, to), 0);
+	free(from);
+	free(to);
+	from = archive_fixture_path(f, "new/blobs.toc");
+	to = archive_fixture_path(f, "app/blobs.toc");
+	assert_int_equal(rename(from, to), 0);
+	free(from);
+	free(to);
+	archive_fixture_backup(f, &result);
+	expect_bad_table(&result, "app", "3345.dat.gz");
+	snapshot_free(result.snapshot);
+}
+
+static void test_dump__a_cut_file_of_the_dataset_itself(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct backup_result result;
+
+	copy_dump(f, "");
+	halve(f, "3345.dat.gz");
+	archive_fixture_backup(f, &result);
+	expect_bad_table(&result, ".", "3345.dat.gz");
+	snapshot_free(result.snapshot);
+}
+
+static void test_dump__a_file_of_such_a_name_elsewhere_is_no_tables_data(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct backup_result result;
+
+	archive_fixture_write(f, "2020.dat", "some", 4);
+	archive_fixture_write(f, "app/2020.dat", "some", 4);
+	archive_fixture_backup(f, &result);
+	assert_int_equal(result.snapshot->state, SNAPSHOT_WHOLE);
+	assert_int_equal(result.snapshot->check_count + result.snapshot->note_count, 0);
+	snapshot_free(result.snapshot);
+}
+
 static void test_dump__the_dataset_itself_may_be_one(void **state)
 {
 	struct archive_fixture *f = *state;
@@ -361,6 +501,10 @@ int main(void)
 		cmocka_unit_test(test_stop__files_on_their_way_are_dropped),
 		ARCHIVE_CASE(test_dump__a_whole_folder_is_a_good_check),
 		ARCHIVE_CASE(test_dump__a_folder_that_lacks_a_table_an_object_or_its_end_is_partial),
+		ARCHIVE_CASE(test_dump__a_cut_file_makes_it_bad_for_as_long_as_it_stays),
+		ARCHIVE_CASE(test_dump__files_that_an_earlier_backup_saw_without_the_table_of_contents_are_read),
+		ARCHIVE_CASE(test_dump__a_cut_file_of_the_dataset_itself),
+		ARCHIVE_CASE(test_dump__a_file_of_such_a_name_elsewhere_is_no_tables_data),
 		ARCHIVE_CASE(test_dump__the_dataset_itself_may_be_one),
 		ARCHIVE_CASE(test_dump__deeper_down_it_is_a_note),
 		ARCHIVE_CASE(test_dump__more_bad_files_than_a_statement_holds_are_no_hindrance),

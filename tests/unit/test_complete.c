@@ -684,6 +684,103 @@ static void test_complete_pgdir__its_names_are_known(void **state)
 		assert_false(complete_pgdir_name(no[i], strlen(no[i])));
 }
 
+/* In two pieces, cut at each place. */
+static enum complete_verdict member_of(const char *name, const void *data, size_t len, size_t cut, char reason[300])
+{
+	const char *kind, *why;
+	struct complete *c;
+
+	assert_int_equal(complete_new_member(name, strlen(name), true, &c, NULL), 0);
+	complete_feed(c, data, cut);
+	complete_feed(c, (const uint8_t *)data + cut, len - cut);
+	enum complete_verdict v = complete_member(c, &kind, &why), other;
+	snprintf(reason, 300, "%s", why);
+	other = complete_finish(c, &kind, &why);
+	assert_int_equal(other, COMPLETE_UNKNOWN); /* alone */
+	complete_free(c);
+	return v;
+}
+
+static void test_complete_member__data_of_a_table_ends_as_pg_dump_ends_it(void **state)
+{
+	static const struct {
+		const char *name, *data;
+		enum complete_verdict verdict;
+	} cases[] = {
+		{"1.dat", "1\tone\n2\ttwo\n\\.\n\n\n", COMPLETE_OK},
+		{"1.dat", "\\.\n\n\n", COMPLETE_OK},   /* no rows */
+		{"1.dat", "\n\\.\n\n\n", COMPLETE_OK}, /* a row without columns */
+		{"1.dat", "1\tone\n2\ttwo\n\\.\n\n", COMPLETE_BAD},
+		{"1.dat", "1\tone\n2\ttwo\n", COMPLETE_BAD},
+		{"1.dat", "1\tone\n2\tt", COMPLETE_BAD},
+		{"1.dat", "1\tone\n2\ttwo\\.\n\n\n", COMPLETE_BAD}, /* no line of its own */
+		{"1.dat", "x\\.\n\n\n", COMPLETE_BAD},
+		{"1.dat", "", COMPLETE_BAD},
+		{"1.dat", "INSERT INTO t VALUES (1);\nINSERT INTO t VALUES (2);\n\n\n", COMPLETE_UNKNOWN},
+		{"1.dat", "\n\n", COMPLETE_UNKNOWN}, /* INSERTs of a table without rows */
+		{"1.dat.lz4", "1\tone\n", COMPLETE_UNKNOWN},
+		{"blob_1.dat", "1\tone\n", COMPLETE_UNKNOWN},
+		{"blobs.toc", "1 blob_1.dat\n", COMPLETE_UNKNOWN},
+		{"1.dat.gz", "1\tone\n\\.\n\n\n", COMPLETE_BAD}, /* no gzip */
+		{"blob_1.dat.gz", "", COMPLETE_BAD},
+		{"1.dat.zst", "", COMPLETE_BAD},
+		{"blob_1.dat.zst", "", COMPLETE_BAD},
+	};
+	char reason[300];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(cases); i++)
+		for (size_t cut = 0; cut <= strlen(cases[i].data); cut++) {
+			enum complete_verdict v =
+				member_of(cases[i].name, cases[i].data, strlen(cases[i].data), cut, reason);
+			assert_int_equal(v, cases[i].verdict);
+			assert_int_equal(v == COMPLETE_BAD, reason[0] != '\0');
+		}
+}
+
+static void test_complete_member__a_packed_one_is_whole_outside_and_inside(void **state)
+{
+	struct bytes b = load("dir/3344.dat.gz");
+	char reason[300];
+
+	(void)state;
+	assert_int_equal(member_of("3344.dat.gz", b.p, b.len, b.len / 2, reason), COMPLETE_OK);
+	assert_int_equal(member_of("blob_3344.dat.gz", b.p, b.len, 0, reason), COMPLETE_OK);
+	for (size_t len = 0; len < b.len; len++)
+		assert_int_equal(member_of("3344.dat.gz", b.p, len, len / 2, reason), COMPLETE_BAD);
+	/* Cut before it was packed: that is nothing to a large object. */
+	uint8_t out[200];
+	uLongf out_len = sizeof(out);
+	z_stream z = {.next_in = (z_const Bytef *)"1\tone\n2\tt", .avail_in = 10, .next_out = out, .avail_out = 200};
+	assert_int_equal(deflateInit2(&z, 6, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY), Z_OK);
+	assert_int_equal(deflate(&z, Z_FINISH), Z_STREAM_END);
+	out_len = z.total_out;
+	deflateEnd(&z);
+	assert_int_equal(member_of("1.dat.gz", out, out_len, 0, reason), COMPLETE_BAD);
+	assert_non_null(strstr(reason, "in the middle of its table's data"));
+	assert_int_equal(member_of("blob_1.dat.gz", out, out_len, 0, reason), COMPLETE_OK);
+	free(b.p);
+}
+
+static void test_complete_member__a_file_may_be_judged_as_any_other_beside_it(void **state)
+{
+	static const char dump[] = "--\n-- PostgreSQL database dump\n--\n\nx";
+	const char *kind, *reason;
+	struct complete *c;
+
+	(void)state;
+	assert_int_equal(complete_new_member("1.dat", 5, false, &c, NULL), 0);
+	complete_feed(c, dump, sizeof(dump) - 1);
+	complete_hole(c, UINT64_C(1) << 40);
+	complete_feed(c, "\n\\.\n\n\n", 6);
+	assert_true(complete_wants_more(c));
+	assert_int_equal(complete_finish(c, &kind, &reason), COMPLETE_BAD);
+	assert_string_equal(kind, "pg_dump");
+	assert_int_equal(complete_member(c, &kind, &reason), COMPLETE_OK);
+	assert_string_equal(kind, COMPLETE_KIND_TABLE);
+	complete_free(c);
+}
+
 /* The CRC-64 of an RDB, bit by bit. */
 static uint64_t slow_crc(uint64_t crc, const uint8_t *p, size_t len)
 {
@@ -939,6 +1036,9 @@ int main(void)
 		cmocka_unit_test(test_complete_pgdir__names_that_leave_the_folder_are_missing),
 		cmocka_unit_test(test_complete_pgdir__large_objects_must_exist),
 		cmocka_unit_test(test_complete_pgdir__its_names_are_known),
+		cmocka_unit_test(test_complete_member__data_of_a_table_ends_as_pg_dump_ends_it),
+		cmocka_unit_test(test_complete_member__a_packed_one_is_whole_outside_and_inside),
+		cmocka_unit_test(test_complete_member__a_file_may_be_judged_as_any_other_beside_it),
 		cmocka_unit_test(test_complete_rdb__holes_count_as_zeros),
 		cmocka_unit_test(test_complete_rdb__old_new_and_mixed_files),
 		cmocka_unit_test(test_complete_rdb__the_mark_of_a_stream_may_follow),

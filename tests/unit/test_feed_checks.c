@@ -350,6 +350,87 @@ static void test_feed_checks__a_dump_that_is_the_dataset_itself(void **state)
 	free_dump();
 }
 
+static void test_feed_checks__a_dumps_file_that_is_cut_makes_it_bad_wherever_it_goes(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct snapshot *base, *next, *last;
+
+	load_dump();
+	size_t whole = dump_blobs[0].len;
+	dump_blobs[0].len /= 2;
+	feed_step_dir(&script, "dump");
+	tell_dump("dump", 9);
+	base = run(f, NULL);
+	assert_int_equal(base->state, SNAPSHOT_PARTIAL);
+	expect_verdict(base, "dump", false);
+	expect_verdict(base, "dump/3344.dat.gz", false);
+	assert_int_equal(base->check_count, 2);
+	/* It stays; and so it does when the folder is looked at again. */
+	feed_step_empty(&script, "another");
+	feed_step_range(&script, 0, 7);
+	next = run(f, base);
+	expect_verdict(next, "dump", false);
+	expect_verdict(next, "dump/3344.dat.gz", false);
+	assert_int_equal(next->check_count, 2);
+	snapshot_free(next);
+	feed_step_dir(&script, "dump");
+	feed_step_empty(&script, "dump/0000");
+	feed_step_range(&script, 1, 7);
+	next = run(f, base);
+	expect_verdict(next, "dump", false);
+	assert_int_equal(next->check_count, 2);
+	snapshot_free(next);
+	/* It is moved. */
+	feed_step_dir(&script, "moved");
+	feed_step_range(&script, 1, 7);
+	script.steps[1].old_prefix = "dump";
+	script.steps[1].new_prefix = "moved";
+	next = run(f, base);
+	expect_verdict(next, "moved", false);
+	expect_verdict(next, "moved/3344.dat.gz", false);
+	assert_int_equal(next->check_count, 2);
+	/* It is whole. */
+	dump_blobs[0].len = whole;
+	feed_step_dir(&script, "moved");
+	feed_step_read(&script, "moved/3344.dat.gz", &dump_blobs[0]);
+	feed_step_range(&script, 2, 7);
+	last = run(f, next);
+	assert_int_equal(last->state, SNAPSHOT_WHOLE);
+	assert_int_equal(last->check_count, 1);
+	snapshot_free(base);
+	snapshot_free(next);
+	snapshot_free(last);
+	free_dump();
+}
+
+static void test_feed_checks__files_that_came_before_the_table_of_contents_are_judged_with_it(void **state)
+{
+	struct archive_fixture *f = *state;
+	struct snapshot *base, *next;
+
+	load_dump();
+	dump_blobs[0].len /= 2;
+	feed_step_dir(&script, "dump");
+	feed_step_read(&script, "dump/3344.dat.gz", &dump_blobs[0]);
+	feed_step_read(&script, "dump/3345.dat.gz", &dump_blobs[1]);
+	base = run(f, NULL);
+	assert_int_equal(base->state, SNAPSHOT_WHOLE); /* no dump yet */
+	assert_int_equal(base->check_count, 0);
+	feed_step_range(&script, 0, 3);
+	for (unsigned i = 2; i < ARRAY_LEN(dump_names); i++) {
+		char path[64];
+		snprintf(path, sizeof(path), "dump/%s", dump_names[i]);
+		feed_step_read(&script, path, &dump_blobs[i]);
+	}
+	next = run(f, base);
+	assert_int_equal(next->state, SNAPSHOT_PARTIAL);
+	expect_verdict(next, "dump", false);
+	expect_verdict(next, "dump/3344.dat.gz", false);
+	snapshot_free(base);
+	snapshot_free(next);
+	free_dump();
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -362,6 +443,8 @@ int main(void)
 		CASE(test_feed_checks__a_dumped_folder_is_judged_when_any_of_its_files_change),
 		CASE(test_feed_checks__a_dumped_folder_is_judged_under_its_new_name),
 		CASE(test_feed_checks__a_dump_that_is_the_dataset_itself),
+		CASE(test_feed_checks__a_dumps_file_that_is_cut_makes_it_bad_wherever_it_goes),
+		CASE(test_feed_checks__files_that_came_before_the_table_of_contents_are_judged_with_it),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
