@@ -214,10 +214,13 @@ int backup_tries(struct repo *repo, struct catalog *catalog, const struct backup
 	struct backup_result *ret_result, struct error *err);
 
 /* ---- backup_queue.c ---- */
+/* Makes the locks, conditions, an empty queue and an empty table of links. ERR_NO_MEMORY. */
 int queue_init(struct backup *b, struct error *err);
+/* After all threads of the run have ended: frees what is still queued. */
 void queue_release(struct backup *b);
 /* The run fails: everyone stops. Returns the code. */
 int backup_fail(struct backup *b, int status, const struct error *why);
+/* Has the run failed, or been cancelled? Any thread. */
 bool backup_stopped(struct backup *b);
 /* The caller's flag alone, which a signal handler or another thread sets. */
 bool backup_cancelled(const struct backup *b);
@@ -236,7 +239,9 @@ void queue_leave(struct backup *b, size_t count, size_t weight);
 void queue_bundled(struct backup *b, struct item *last, size_t charged);
 
 /* ---- backup_item.c ---- */
+/* An empty item that belongs to the caller until queue_put() takes it. NULL without memory. */
 struct item *item_new(void);
+/* Frees it and all it holds, its share of folder, bundle and link included. NULL is a no-op. */
 void item_free(struct backup *b, struct item *item);
 /* Attributes from a stat; names of owners. */
 void item_set_stat(struct backup *b, struct item *item, const struct stat *st);
@@ -246,8 +251,9 @@ int item_copy_content(struct item *item, const struct entry *from, struct error 
 int item_copy_extents(struct item *item, const struct entry *from, struct error *err);
 /* Forgets all that, as if nothing had been taken over. */
 void item_drop_content(struct item *item);
-/* Both under b->lock where chunks may be outstanding. */
+/* Appends to its list; under b->lock where chunks may be outstanding. ERR_NO_MEMORY. */
 int item_add_extent(struct item *item, uint64_t length, uint32_t ref, uint32_t offset, struct error *err);
+/* Appends to its refs and tells the index; locked likewise. ERR_NO_MEMORY. */
 int item_add_ref(struct item *item, const struct chunk_ref *ref, uint32_t *ret_index, struct error *err);
 /* Points entry's fields at the item's own arrays: before it goes to the tree. */
 void item_seal(struct item *item);
@@ -257,8 +263,10 @@ bool item_refs_allowed(const struct backup *b, const struct item *item);
 size_t item_weight(const struct item *item);
 /* Takes fd over, also where it fails. NULL without memory. */
 struct folder *folder_new(struct backup *b, int fd, const char *path);
+/* One more user; the same folder. */
 struct folder *folder_ref(struct folder *f);
-void folder_unref(struct backup *b, struct folder *f); /* NULL is a no-op */
+/* One user less; the last one closes it. NULL is a no-op. */
+void folder_unref(struct backup *b, struct folder *f);
 
 /* ---- backup_plan.c ---- */
 /* Keeps of an earlier entry (NULL: none) what a reader may find to be the same: the content of a small file. */
@@ -269,7 +277,9 @@ int item_keep_prior(struct item *item, const struct entry *prior, struct error *
 int item_read_xattrs(struct item *item, int fd, const char *path, struct error *err);
 
 /* ---- backup_links.c ---- */
+/* An empty table of links. ERR_NO_MEMORY. */
 int links_init(struct backup *b, struct error *err);
+/* Frees the table, and what was kept of first links. */
 void links_release(struct backup *b);
 /* The walker met a file with several links. Fills item->link, and link_first for the first of them. */
 int links_meet(struct backup *b, struct item *item, const struct stat *st, uint64_t prior_group, struct error *err);
@@ -277,14 +287,17 @@ int links_meet(struct backup *b, struct item *item, const struct stat *st, uint6
 int links_keep(struct backup *b, const struct item *item, struct error *err);
 /* Gives a later link the content of the first. ERR_NOT_FOUND: there is none. */
 int links_share(struct backup *b, struct item *item, struct error *err);
+/* One user less; the last one frees it. */
 void link_unref(struct link *link);
 
 /* ---- backup_walk.c, backup_roots.c (walk.h) ---- */
+/* The walker's thread, from the sources to queue_end(). What fails it tells by backup_fail(). Returns NULL. */
 void *walk_main(void *backup);
 /* Tells of something that is left out or not as it should be: a note, the caller's warning, state incomplete. */
 void walk_warn(struct backup *b, const char *path, const char *fmt, ...) __attribute__((format(printf, 3, 4)));
 
 /* ---- backup_read.c, backup_stream.c, backup_sparse.c ---- */
+/* A reader's thread: takes what is to be read until there will be none. Returns NULL. */
 void *read_main(void *backup);
 /* Reads fd to its end (or `size` bytes, UINT64_MAX: to the end) into chunks of the item. */
 int stream_read(struct backup *b, struct item *item, int fd, const char *path, uint64_t size, bool sparse,
@@ -316,6 +329,8 @@ int stream_hash(struct backup *b, struct item *item, struct error *err);
 int bundle_item(struct backup *b, struct item *item, struct error *err);
 /* Ends the open bundle; its items wait for the answer. */
 int bundle_close(struct backup *b, struct error *err);
+/* One of its items is built or dropped; the last one frees it, unless it is still being filled. By the caller's
+ * thread. */
 void bundle_unref(struct backup *b, struct bundle *bundle);
 /* Runs until the queue is over or the run has failed. */
 int build_run(struct backup *b, struct error *err);
@@ -325,11 +340,14 @@ int build_run(struct backup *b, struct error *err);
 int make_snapshot(struct backup *b, struct snapshot **ret_snapshot, struct error *err);
 
 /* ---- backup_judge.c ---- */
+/* A judge for a file whose bytes are about to go by, to be given to judge_end(). ERR_NO_MEMORY. */
 int judge_begin(struct backup *b, const struct item *item, struct complete **ret_judge, struct error *err);
 /* Takes the verdict, if all of the file went by, and frees the judge. NULL is a no-op. */
 void judge_end(struct backup *b, const struct item *item, struct complete *judge, bool whole);
 /* A verdict carried over from the parent for a file that did not change. */
 void judge_unchanged(struct backup *b, const struct item *item);
+/* Keeps a verdict, unless it is unknown: at the top as a check, of which a bad one makes the snapshot partial; deeper a
+ * bad one as a note. Any thread. */
 void judge_verdict(struct backup *b, const char *path, bool top, enum complete_verdict verdict, const char *kind,
 	const char *reason);
 /* The entry's path in the dataset, as text that a note may hold. Caller frees; NULL without memory. */
@@ -338,6 +356,7 @@ char *judge_path(const uint8_t *key, size_t len);
 int judge_tree(struct backup *b, const struct tree_root *root, struct error *err);
 /* The notes for the snapshot are through: says how many were left out. */
 void backup_notes_end(struct backup *b);
+/* A line for the snapshot's notes; over SNAPSHOT_NOTES_MAX it is counted alone. Any thread. */
 void backup_note(struct backup *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 
 /* ---- backup_dump.c ---- */
@@ -372,7 +391,9 @@ char *member_folder(const uint8_t *key, size_t key_len);
 void judge_dumps_end(struct backup *b, bool whole);
 
 /* ---- backup_command.c ---- */
+/* A command whose output is saved: in a process group of its own, unless it shares a terminal. */
 struct command;
+/* Starts it; *ret_fd reads its output and is the caller's to close. Errors are the system's, with the program named. */
 int command_start(char *const *argv, struct command **ret_command, int *ret_fd, struct error *err);
 /* Waits; the wait status. Kills it first when `kill_it`. */
 int command_end(struct command *c, bool kill_it);
