@@ -8,7 +8,6 @@
  * where the folder for temporary files has no room.
  */
 
-#include <errno.h>
 #include <fcntl.h>
 #include <sqlite3.h>
 #include <stdlib.h>
@@ -18,6 +17,7 @@
 #include "base/clock.h"
 #include "base/fileio.h"
 #include "catalog/sql.h"
+#include "catalog/sqlite_code.h"
 
 enum {
 	BUSY_MS = 30000,
@@ -47,57 +47,10 @@ static struct sqlite_stmt *of_stmt(struct sql_stmt *stmt)
 	return (struct sqlite_stmt *)stmt;
 }
 
-/* A full disk shows as SQLITE_FULL or, on some paths, as an I/O error with its errno. */
-static int code_of_io(sqlite3 *db)
-{
-	switch (sqlite3_system_errno(db)) {
-	case ENOSPC:
-	case EDQUOT:
-		return ERR_NO_SPACE;
-	case EACCES:
-	case EPERM:
-	case EROFS:
-		return ERR_DENIED;
-	default:
-		return ERR_IO;
-	}
-}
-
-static int code_of(sqlite3 *db, int rc)
-{
-	switch (rc & 0xff) {
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-	case SQLITE_ERROR: /* our texts are fixed: what they name is missing, so this is no catalog of ours */
-	case SQLITE_CONSTRAINT:
-	case SQLITE_MISMATCH:
-	case SQLITE_FORMAT:
-	case SQLITE_TOOBIG:
-		return ERR_CORRUPT;
-	case SQLITE_FULL:
-		return ERR_NO_SPACE;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-	case SQLITE_PROTOCOL:
-		return ERR_BUSY;
-	case SQLITE_NOMEM:
-		return ERR_NO_MEMORY;
-	case SQLITE_READONLY:
-	case SQLITE_PERM:
-	case SQLITE_AUTH:
-		return ERR_DENIED;
-	case SQLITE_MISUSE:
-	case SQLITE_RANGE:
-		return ERR_BUG;
-	default:
-		return code_of_io(db);
-	}
-}
-
 static int fail(sqlite3 *db, int rc, const char *what, struct error *err)
 {
-	return error_set(
-		err, code_of(db, rc), "catalog database: %s: %s", what, db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
+	return error_set(err, sqlite_code(db, rc), "catalog database: %s: %s", what,
+		db ? sqlite3_errmsg(db) : sqlite3_errstr(rc));
 }
 
 static int sqlite_exec(struct sql *sql, const char *text, struct error *err)

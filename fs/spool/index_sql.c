@@ -2,8 +2,7 @@
 
 /* SQLite's statements and errors for the index: every text stands here. */
 
-#include <errno.h>
-
+#include "catalog/sqlite_code.h"
 #include "fs/spool/index_impl.h"
 
 static const char *const texts[INDEX_SQL_ALL] = {
@@ -36,55 +35,6 @@ static const char *const texts[INDEX_SQL_ALL] = {
 	[INDEX_SQL_NAMES_OF] = "SELECT cookie, parent, ino, name FROM names WHERE ino = ?1 AND ino <> -1",
 };
 
-/* A full disk shows as SQLITE_FULL or, on some paths, as an I/O error with its errno. */
-static int code_of_io(sqlite3 *db)
-{
-	switch (db ? sqlite3_system_errno(db) : 0) {
-	case ENOSPC:
-	case EDQUOT:
-	case EFBIG:
-		return ERR_NO_SPACE;
-	case EACCES:
-	case EPERM:
-	case EROFS:
-		return ERR_DENIED;
-	default:
-		return ERR_IO;
-	}
-}
-
-static int code_of(sqlite3 *db, int rc)
-{
-	switch (rc & 0xff) {
-	case SQLITE_CORRUPT:
-	case SQLITE_NOTADB:
-	case SQLITE_ERROR: /* the texts are fixed: what they name is missing */
-	case SQLITE_CONSTRAINT:
-	case SQLITE_MISMATCH:
-	case SQLITE_FORMAT:
-		return ERR_CORRUPT;
-	case SQLITE_FULL:
-		return ERR_NO_SPACE;
-	case SQLITE_BUSY:
-	case SQLITE_LOCKED:
-	case SQLITE_PROTOCOL:
-		return ERR_BUSY;
-	case SQLITE_NOMEM:
-		return ERR_NO_MEMORY;
-	case SQLITE_READONLY:
-	case SQLITE_PERM:
-	case SQLITE_AUTH:
-		return ERR_DENIED;
-	case SQLITE_TOOBIG:
-		return ERR_UNSUPPORTED;
-	case SQLITE_MISUSE:
-	case SQLITE_RANGE:
-		return ERR_BUG;
-	default:
-		return code_of_io(db);
-	}
-}
-
 /* After some failures SQLite has rolled back: the next change begins anew, and writes the counters again. */
 static void notice_rollback(struct index *ix)
 {
@@ -96,9 +46,15 @@ static void notice_rollback(struct index *ix)
 	ix->changes.bound = ix->changes.last;
 }
 
+/* What is handed in is checked by nobody before: too large a row is the caller's, no damage. */
+static enum error_code code_of(struct index *ix, int rc)
+{
+	return (rc & 0xff) == SQLITE_TOOBIG ? ERR_UNSUPPORTED : sqlite_code(ix->db, rc);
+}
+
 int index_fail(struct index *ix, int rc, const char *what, struct error *err)
 {
-	int code = error_set(err, (enum error_code)code_of(ix->db, rc), "spool index '%s': %s: %s", ix->path, what,
+	int code = error_set(err, code_of(ix, rc), "spool index '%s': %s: %s", ix->path, what,
 		ix->db ? sqlite3_errmsg(ix->db) : sqlite3_errstr(rc));
 	if (ix->db)
 		notice_rollback(ix);
