@@ -2,7 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "fs/ops.h"
+#include "fs/ops_fill.h"
 
 /* An open folder: one of a snapshot, or a virtual one, frozen as it was when it was opened. */
 struct open_dir {
@@ -72,71 +72,43 @@ static void do_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 	fuse_reply_err(req, 0);
 }
 
-/* A reply to READDIR or READDIRPLUS that is being filled. */
-struct fill {
-	fuse_req_t req;
-	struct serve *serve;
-	char *data;
-	size_t size, used;
-	bool plus;
-};
-
-/* False when it did not fit. */
-static bool fill_add(struct fill *f, const char *name, const struct fuse_entry_param *e, uint64_t next)
-{
-	char *at = f->data + f->used;
-	size_t left = f->size - f->used;
-	size_t need = f->plus ? fuse_add_direntry_plus(f->req, at, left, name, e, (off_t)next)
-			      : fuse_add_direntry(f->req, at, left, name, &e->attr, (off_t)next);
-	if (need > left)
-		return false;
-	f->used += need;
-	return true;
-}
-
-/* "." and "..", of which the kernel takes nothing but the number. */
-static bool fill_dots(struct fill *f, fuse_ino_t ino, const struct open_dir *d, uint64_t off)
-{
-	struct fuse_entry_param e = {.attr = {.st_ino = ino, .st_mode = S_IFDIR}};
-	if (off == 0 && !fill_add(f, ".", &e, 1))
-		return false;
-	e.attr.st_ino = d->parent;
-	return off > 1 || fill_add(f, "..", &e, VIEW_DIR_FIRST);
-}
-
 static bool fill_entry(void *arg, const struct view_entry *entry, const char *name, uint64_t next)
 {
-	struct fill *f = arg;
+	struct ops_fill *f = arg;
 	struct namespace_node node;
 	namespace_entry_node(entry, &node);
 	struct fuse_entry_param e = {.ino = node.id,
 		.attr = node.st,
 		.attr_timeout = node.attr_timeout,
 		.entry_timeout = node.entry_timeout};
-	return fill_add(f, name, &e, next);
+	return ops_fill_add(f, name, &e, next);
 }
 
-static int fill_snapshot(struct fill *f, const struct open_dir *d, uint64_t off, struct error *err)
+_Static_assert((int)VIEW_DIR_FIRST == (int)OPS_FILL_DOTS, "one offset behind the dots");
+
+static int fill_snapshot(struct ops_fill *f, const struct open_dir *d, uint64_t off, struct error *err)
 {
-	const struct epoch *epoch = namespace_epoch(f->serve->ns);
+	struct serve *serve = ops_serve(f->req);
+	const struct epoch *epoch = namespace_epoch(serve->ns);
 	const struct snapshot *s = epoch_snapshot(epoch, d->view->number);
-	int rc = s != NULL ? view_dir_list(f->serve->view, s, d->view, off, fill_entry, f, err)
+	int rc = s != NULL ? view_dir_list(serve->view, s, d->view, off, fill_entry, f, err)
 			   : error_set(err, ERR_NOT_FOUND, "the snapshot is gone");
 	epoch_unref(epoch);
 	return rc;
 }
 
 /* Attributes are given where they can be had; a name whose node is gone is listed without. */
-static void fill_listing(struct fill *f, const struct open_dir *d, uint64_t off)
+static void fill_listing(struct ops_fill *f, const struct open_dir *d, uint64_t off)
 {
-	const struct epoch *epoch = namespace_epoch(f->serve->ns);
+	struct serve *serve = ops_serve(f->req);
+	const struct epoch *epoch = namespace_epoch(serve->ns);
 	for (uint64_t i = off < VIEW_DIR_FIRST ? 0 : off - VIEW_DIR_FIRST; i < d->listing->count; i++) {
 		const struct namespace_item *item = &d->listing->items[i];
 		struct fuse_entry_param e = {.attr = {.st_ino = item->id, .st_mode = item->type}};
 		struct namespace_node node;
-		if (f->plus && namespace_node(f->serve->ns, epoch, item->id, &node, NULL) == 0)
-			e = ops_entry(f->serve, &node);
-		if (!fill_add(f, (const char *)d->listing->names.data + item->name, &e, i + VIEW_DIR_FIRST + 1))
+		if (f->plus && namespace_node(serve->ns, epoch, item->id, &node, NULL) == 0)
+			e = ops_entry(serve, &node);
+		if (!ops_fill_add(f, (const char *)d->listing->names.data + item->name, &e, i + VIEW_DIR_FIRST + 1))
 			break;
 	}
 	epoch_unref(epoch);
@@ -146,23 +118,17 @@ static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, str
 {
 	struct error err = ERROR_INIT;
 	const struct open_dir *d = (const struct open_dir *)(uintptr_t)fi->fh;
-	struct fill f = {.req = req, .serve = ops_serve(req), .data = malloc(size), .size = size, .plus = plus};
+	struct ops_fill f;
 	uint64_t at = (uint64_t)off;
-	int rc = f.data == NULL ? error_no_memory(&err, "a listing") : 0;
+	int rc = ops_fill_begin(&f, req, size, plus, &err);
 
-	if (rc == 0 && (at >= VIEW_DIR_FIRST || fill_dots(&f, ino, d, at))) {
+	if (rc == 0 && ops_fill_dots(&f, at, ino, d->parent)) {
 		if (d->view != NULL)
 			rc = fill_snapshot(&f, d, at, &err);
 		else
 			fill_listing(&f, d, at);
 	}
-	/* After the first entry an error has to wait: the kernel already counts what was sent. It comes with the next
-	 * call. */
-	if (rc < 0 && f.used == 0)
-		ops_fail(req, "listing a folder", rc, &err);
-	else
-		fuse_reply_buf(req, f.data, f.used);
-	free(f.data);
+	ops_fill_end(&f, rc, &err);
 }
 
 static void do_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)

@@ -5,6 +5,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "fs/ops_fill.h"
 #include "fs/ops_spool.h"
 
 /* Names come into being through this mount alone, so the kernel may remember for a while that one is not there. */
@@ -12,7 +13,6 @@ static const double missing_timeout = 60.0;
 enum { X_BITS = 0111 };
 
 /* Offsets of "." and ".." come before those of a working copy's entries. */
-enum { DOTS = 2 };
 
 static void reply_node(fuse_req_t req, int rc, const struct namespace_node *node, const struct error *err)
 {
@@ -155,74 +155,44 @@ static void do_releasedir(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info 
 	fuse_reply_err(req, 0);
 }
 
-/* A reply to READDIR or READDIRPLUS that is being filled. */
-struct fill {
-	fuse_req_t req;
-	uint32_t number;
-	char *data;
-	size_t size, used;
-	bool plus;
-};
-
-/* False when it did not fit. */
-static bool fill_add(struct fill *f, const char *name, const struct fuse_entry_param *e, uint64_t next)
-{
-	char *at = f->data + f->used;
-	size_t left = f->size - f->used;
-	size_t need = f->plus ? fuse_add_direntry_plus(f->req, at, left, name, e, (off_t)next)
-			      : fuse_add_direntry(f->req, at, left, name, &e->attr, (off_t)next);
-	if (need > left)
-		return false;
-	f->used += need;
-	return true;
-}
-
 static bool fill_entry(void *arg, const char *name, const struct stat *st, uint64_t next)
 {
-	struct fill *f = arg;
+	struct ops_fill *f = arg;
 	struct fuse_entry_param e = ops_spool_entry(f->number, st);
 	/* What is in a folder is not counted for a listing: who wants its links asks, and then it is. */
 	if (S_ISDIR(st->st_mode) && st->st_nlink == 1)
 		e.attr_timeout = 0;
-	return fill_add(f, name, &e, next + DOTS);
+	return ops_fill_add(f, name, &e, next + OPS_FILL_DOTS);
 }
 
-/* "." and "..", of which the kernel takes nothing but the number. */
-static bool fill_dots(struct fill *f, const struct ops_spool_node *node, uint64_t off)
+/* The number of "..", which is the folder itself where it is not known. */
+static fuse_ino_t parent_of(const struct ops_spool_node *node)
 {
 	struct error ignored = ERROR_INIT;
-	uint64_t parent = 0;
-	struct fuse_entry_param e = {.attr = {.st_mode = S_IFDIR}};
+	uint64_t parent = node->ino;
 
-	e.attr.st_ino = nodeid_work(node->number, node->ino);
-	if (off == 0 && !fill_add(f, ".", &e, 1))
-		return false;
 	if (node->ino == INDEX_ROOT)
-		e.attr.st_ino = NODEID_SPOOL;
-	else if (work_parent(node->work, node->ino, &parent, &ignored) == 0)
-		e.attr.st_ino = nodeid_work(node->number, parent);
-	return off > 1 || fill_add(f, "..", &e, DOTS);
+		return NODEID_SPOOL;
+	(void)work_parent(node->work, node->ino, &parent, &ignored);
+	return nodeid_work(node->number, parent);
 }
 
 static void read_dir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, bool plus)
 {
 	struct error err = ERROR_INIT;
 	struct ops_spool_node node OPS_SPOOL_HELD = {0};
-	uint64_t at = (uint64_t)off;
+	uint64_t at = (uint64_t)off, behind = at < OPS_FILL_DOTS ? 0 : at - OPS_FILL_DOTS;
+	struct ops_fill f;
 
 	if (!ops_spool_find_inode(req, ino, &node))
 		return;
-	struct fill f = {.req = req, .number = node.number, .data = malloc(size), .size = size, .plus = plus};
-	int rc = f.data == NULL ? error_no_memory(&err, "a listing") : 0;
-	if (rc == 0 && (at >= DOTS || fill_dots(&f, &node, at)))
-		rc = work_list(node.work, node.ino, at < DOTS ? 0 : at - DOTS, fill_entry, &f, &err);
-	/* After the first entry an error has to wait: the kernel already counts what was sent. It comes with the next
-	 * call. */
-	if (rc < 0 && f.used == 0)
-		ops_fail(req, "listing a folder", rc, &err);
-	else
-		fuse_reply_buf(req, f.data, f.used);
-	free(f.data);
+	int rc = ops_fill_begin(&f, req, size, plus, &err);
+	f.number = node.number;
+	/* Who goes on behind the dots does not need the number of what is above. */
+	fuse_ino_t above = at < OPS_FILL_DOTS ? parent_of(&node) : ino;
+	if (rc == 0 && ops_fill_dots(&f, at, ino, above))
+		rc = work_list(node.work, node.ino, behind, fill_entry, &f, &err);
+	ops_fill_end(&f, rc, &err);
 }
 
 static void do_readdir(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
