@@ -1,39 +1,22 @@
 # SPDX-License-Identifier: MIT
 """A real database through a real pg_dump, and back by `psql <` from the mount."""
 
-import glob
 import os
 import subprocess
 
 import pytest
-from contract import newest, open_to_all, shell
-
-PROGRAMS = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
+from contract import newest, shell
+from scratch_postgres import PROGRAMS, scratch_server
 
 
 @pytest.fixture(scope="module")
 def server():
-    """A scratch PostgreSQL on a socket of its own: a function that runs a line of shell beside it."""
+    """A scratch PostgreSQL with a database: the words of the environment by which it is reached."""
     if not PROGRAMS:
         pytest.skip("there is no PostgreSQL")
-    become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    with open_to_all() as folder:
-        if become:
-            subprocess.run(["chown", "postgres", folder], check=True)
-        env = dict(os.environ, PATH=PROGRAMS[-1] + ":" + os.environ["PATH"], PGHOST=folder, PGUSER="postgres")
-
-        def as_postgres(line):
-            subprocess.run([*become, "bash", "-c", line], env=env, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-
-        as_postgres(f"initdb -U postgres -A trust -N {folder}/data")
-        as_postgres(f"pg_ctl -w -D {folder}/data -l {folder}/log -o \"-c listen_addresses= -k {folder} -F\" start")
-        try:
-            subprocess.run(["psql", "-qX", "-v", "ON_ERROR_STOP=1"], env=env, check=True, text=True,
-                           input="CREATE DATABASE shop;\n\\c shop\nCREATE TABLE users (id int PRIMARY KEY, name text);"
-                                 "INSERT INTO users SELECT i, 'user ' || i FROM generate_series(1, 20000) i;")
-            yield {k: env[k] for k in ("PATH", "PGHOST", "PGUSER")}
-        finally:
-            as_postgres(f"pg_ctl -w -D {folder}/data -m immediate stop")
+    with scratch_server("CREATE DATABASE shop;\n\\c shop\nCREATE TABLE users (id int PRIMARY KEY, name text);"
+                        "INSERT INTO users SELECT i, 'user ' || i FROM generate_series(1, 20000) i;") as env:
+        yield {k: env[k] for k in ("PATH", "PGHOST", "PGUSER")}
 
 
 def count(env, database):

@@ -3,38 +3,21 @@
 
 import glob
 import os
-import subprocess
 
 import pytest
-from contract import newest, open_to_all, shell
+from contract import newest, shell
+from scratch_postgres import PROGRAMS, scratch_server
 from spooling import assert_committed, commit, configure, count, dataset
 
-PROGRAMS = sorted(glob.glob("/usr/lib/postgresql/*/bin"))
 pytestmark = [pytest.mark.usefixtures("fuse"), pytest.mark.skipif(not PROGRAMS, reason="there is no PostgreSQL")]
 
 
 @pytest.fixture(scope="module")
 def server():
-    """A scratch PostgreSQL with a database, on a socket of its own: the environment to reach it."""
-    become = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
-    with open_to_all() as folder:
-        if become:
-            subprocess.run(["chown", "postgres", folder], check=True)
-        env = dict(os.environ, PATH=PROGRAMS[-1] + ":" + os.environ["PATH"], PGHOST=folder, PGUSER="postgres")
-
-        def as_postgres(line):
-            subprocess.run([*become, "bash", "-c", line], env=env, cwd=folder, check=True, stdout=subprocess.DEVNULL)
-
-        as_postgres(f"initdb -U postgres -A trust -N {folder}/data")
-        as_postgres(f"pg_ctl -w -D {folder}/data -l {folder}/log -o \"-c listen_addresses= -k {folder} -F\" start")
-        try:
-            tables = "".join(f"CREATE TABLE t{i} AS SELECT g, md5(g::text) FROM generate_series(1,20000) g;"
-                             for i in range(4))
-            subprocess.run(["psql", "-qX"], env=env, check=True, text=True,
-                           input="CREATE DATABASE shop;\n\\c shop\n" + tables)
-            yield env
-        finally:
-            as_postgres(f"pg_ctl -w -D {folder}/data -m immediate stop")
+    """A scratch PostgreSQL with a database of several tables: the environment to reach it."""
+    tables = "".join(f"CREATE TABLE t{i} AS SELECT g, md5(g::text) FROM generate_series(1,20000) g;" for i in range(4))
+    with scratch_server("CREATE DATABASE shop;\n\\c shop\n" + tables) as env:
+        yield env
 
 
 @pytest.fixture
