@@ -3,6 +3,8 @@
 
 #include <stdlib.h>
 #include <string.h>
+/* For ZSTD_d_stableOutBuffer alone: a parameter, refused by a library that does not know it. */
+#define ZSTD_STATIC_LINKING_ONLY
 #include <zstd.h>
 
 /* What a chunk must shrink by, in 1/64ths of its length, to be worth unpacking later. */
@@ -158,31 +160,98 @@ static int unpack_zstd(struct chunk_decoder *d, const uint8_t *payload, size_t l
 	return 0;
 }
 
-int chunk_unpack(struct chunk_decoder *d, const void *opened, size_t len, const void *base, size_t base_len, void *dst,
-	size_t plain_len, struct error *err)
+/* Takes the header off *c. */
+static int header_read(struct cursor *c, bool has_base, uint8_t *ret_compression, struct error *err)
 {
-	struct cursor c = cursor_of(opened, len);
-	uint8_t compression = cursor_u8(&c);
-	uint8_t depth = cursor_u8(&c);
-	uint16_t dictionary = cursor_u16(&c);
+	uint8_t compression = cursor_u8(c);
+	uint8_t depth = cursor_u8(c);
+	uint16_t dictionary = cursor_u16(c);
 
 	if (depth > 0)
-		cursor_bytes(&c, sizeof(struct id));
-	if (cursor_failed(&c) || depth > CHUNK_DEPTH_MAX || (depth > 0) != (base != NULL))
+		cursor_bytes(c, sizeof(struct id));
+	if (cursor_failed(c) || depth > CHUNK_DEPTH_MAX || (depth > 0) != has_base)
 		return error_set(err, ERR_CORRUPT, "a chunk's header does not fit its locator");
 	if (dictionary != 0 || compression > CHUNK_ZSTD_PREFIX)
 		return error_set(err, ERR_UNSUPPORTED, "a chunk is packed in a way that this version does not know");
 	if ((compression == CHUNK_ZSTD_PREFIX) != (depth > 0))
 		return error_set(err, ERR_CORRUPT, "a chunk's header contradicts itself");
-	if (compression == CHUNK_RAW) {
-		if (cursor_left(&c) != plain_len)
-			return error_set(
-				err, ERR_CORRUPT, "a chunk holds %zu bytes instead of %zu", cursor_left(&c), plain_len);
-		if (plain_len > 0)
-			memcpy(dst, c.p, plain_len);
-		return 0;
-	}
+	*ret_compression = compression;
+	return 0;
+}
+
+static int copy_raw(const struct cursor *c, void *dst, size_t plain_len, struct error *err)
+{
+	if (cursor_left(c) != plain_len)
+		return error_set(err, ERR_CORRUPT, "a chunk holds %zu bytes instead of %zu", cursor_left(c), plain_len);
+	if (plain_len > 0)
+		memcpy(dst, c->p, plain_len);
+	return 0;
+}
+
+int chunk_unpack(struct chunk_decoder *d, const void *opened, size_t len, const void *base, size_t base_len, void *dst,
+	size_t plain_len, struct error *err)
+{
+	struct cursor c = cursor_of(opened, len);
+	uint8_t compression = CHUNK_RAW;
+	int r = header_read(&c, base != NULL, &compression, err);
+
+	if (r < 0)
+		return r;
+	if (compression == CHUNK_RAW)
+		return copy_raw(&c, dst, plain_len, err);
 	return unpack_zstd(d, c.p, cursor_left(&c), base, base_len, dst, plain_len, err);
+}
+
+/* The first bytes of a frame, from which zstd tells how long its first step is. */
+enum { FRAME_BEGIN = 5 };
+
+int chunk_steps_begin(struct chunk_decoder *d, const void *opened, size_t len, void *dst, size_t plain_len,
+	struct chunk_steps *ret, struct error *err)
+{
+	struct cursor c = cursor_of(opened, len);
+	uint8_t compression = CHUNK_RAW;
+	int r = header_read(&c, false, &compression, err);
+
+	if (r < 0)
+		return r;
+	*ret = (struct chunk_steps){
+		.src = c.p, .src_len = cursor_left(&c), .next = FRAME_BEGIN, .dst = dst, .dst_len = plain_len};
+	/* What was unpacked stays in dst and is the window, so nothing is copied. A zstd without this does all at once.
+	 */
+	ZSTD_DCtx_reset(d->ctx, ZSTD_reset_session_and_parameters);
+	bool steps =
+		compression == CHUNK_ZSTD && !ZSTD_isError(ZSTD_DCtx_setParameter(d->ctx, ZSTD_d_stableOutBuffer, 1));
+	if (steps)
+		return 0;
+	r = compression == CHUNK_RAW ? copy_raw(&c, dst, plain_len, err)
+				     : unpack_zstd(d, c.p, cursor_left(&c), NULL, 0, dst, plain_len, err);
+	ret->have = r == 0 ? plain_len : 0;
+	ret->done = true;
+	return r;
+}
+
+int chunk_steps_more(struct chunk_decoder *d, struct chunk_steps *s, struct error *err)
+{
+	size_t left = s->src_len - s->src_pos;
+
+	if (s->done)
+		return 0;
+	ZSTD_inBuffer in = {s->src + s->src_pos, s->next < left ? s->next : left, 0};
+	ZSTD_outBuffer out = {s->dst, s->dst_len, s->have};
+	size_t next = ZSTD_decompressStream(d->ctx, &out, &in);
+
+	if (ZSTD_isError(next))
+		return error_set(err, ERR_CORRUPT, "a chunk does not unpack: %s", ZSTD_getErrorName(next));
+	bool moved = in.pos > 0 || out.pos > s->have;
+	s->src_pos += in.pos;
+	s->have = out.pos;
+	s->next = next;
+	if (next == 0 && (s->have != s->dst_len || s->src_pos != s->src_len))
+		return error_set(err, ERR_CORRUPT, "a chunk unpacks to %zu bytes instead of %zu", s->have, s->dst_len);
+	if (next != 0 && !moved)
+		return error_set(err, ERR_CORRUPT, "a chunk ends after %zu bytes instead of %zu", s->have, s->dst_len);
+	s->done = next == 0;
+	return 0;
 }
 
 int chunk_decode(struct chunk_decoder *d, const uint8_t key[static FORMAT_KEY_LEN], const struct seal_place *place,

@@ -45,4 +45,22 @@ int chunk_decode(struct chunk_decoder *d, const uint8_t key[static FORMAT_KEY_LE
 int chunk_unpack(struct chunk_decoder *d, const void *opened, size_t len, const void *base, size_t base_len, void *dst,
 	size_t plain_len, struct error *err);
 
+/*
+ * A chunk without base that is unpacked from its beginning on, as far as somebody wants it. The decoder is its own
+ * until it is done or given up; `opened` and dst are the caller's and stay where they are. The first `have` bytes of
+ * dst are final.
+ */
+struct chunk_steps {
+	const uint8_t *src;
+	size_t src_len, src_pos, next; /* next: so much of src makes the next step */
+	void *dst;
+	size_t dst_len, have;
+	bool done; /* all of it, and nothing behind it */
+};
+/* `opened`: header and payload. What is not packed is all there at once. ERR_CORRUPT as chunk_decode(). */
+int chunk_steps_begin(struct chunk_decoder *d, const void *opened, size_t len, void *dst, size_t plain_len,
+	struct chunk_steps *ret, struct error *err);
+/* One block more, 128 KiB as a rule, unless it is done. ERR_CORRUPT. */
+int chunk_steps_more(struct chunk_decoder *d, struct chunk_steps *s, struct error *err);
+
 #endif

@@ -83,7 +83,7 @@ void reader_close(struct reader *r)
 int reader_chunk(struct reader *r, const struct chunk_ref *ref, const struct chunk **ret_chunk, struct error *err)
 {
 	struct slot *s;
-	int status = slot_get(r, SLOT_CHUNK, ref, true, &s, err);
+	int status = slot_get(r, SLOT_CHUNK, ref, SLOT_WHOLE, true, &s, err);
 
 	if (status == 0)
 		*ret_chunk = &s->chunk;

@@ -104,12 +104,12 @@ struct slot *cache_add_locked(struct reader *r, enum slot_class class, const str
 /* It is out of the table and nobody holds it. */
 static void slot_drop_locked(struct reader *r, struct slot *s)
 {
-	if (s->state == SLOT_READY) {
-		size_t buffer = s->buf.data != NULL ? room_charge(s->buf.cap) : 0;
+	size_t buffer = s->buf.data != NULL ? room_charge(s->buf.cap) : 0;
+
+	if (s->state == SLOT_READY)
 		r->bytes[s->class] -= s->charge;
-		s->charge -= buffer;
-		room_buf_free_locked(r, &s->buf);
-	}
+	s->charge -= buffer;
+	room_buf_free_locked(r, &s->buf);
 	room_give_locked(r, s->charge);
 	s->next = r->dead_slots;
 	r->dead_slots = s;
@@ -151,7 +151,7 @@ void cache_unref_locked(struct reader *r, struct slot *s)
 		continue;
 }
 
-static void wake_locked(struct reader *r, struct slot *s)
+void cache_wake_locked(struct reader *r, struct slot *s)
 {
 	if (s->waiters > 0)
 		pthread_cond_broadcast(cond_of(r, s));
@@ -175,13 +175,15 @@ void cache_ready_locked(struct reader *r, struct slot *s, struct room_buf *buf, 
 	s->node = node;
 	if (node != NULL)
 		s->view = *node;
-	s->chunk = (struct chunk){.data = s->buf.data, .len = s->ref.chain[0].plain};
+	/* Of one that grew the beginning is pinned: its users read this without the lock. */
+	if (s->chunk.data == NULL)
+		s->chunk = (struct chunk){.data = s->buf.data, .len = s->ref.chain[0].plain};
 	s->heat = s->class == SLOT_NODE ? HEAT_MAX : 0;
 	s->ahead_since = s->ahead ? clock_monotonic() : 0;
 	s->state = SLOT_READY;
 	r->flight -= s->flight;
 	s->flight = 0;
-	wake_locked(r, s);
+	cache_wake_locked(r, s);
 	while (r->live > r->cap && cache_evict_locked(r, false))
 		continue;
 }
@@ -201,20 +203,20 @@ void cache_fail_locked(struct reader *r, struct slot *s, int status, const struc
 	s->charge = 0;
 	r->flight -= s->flight;
 	s->flight = 0;
-	wake_locked(r, s);
+	cache_wake_locked(r, s);
 }
 
 void cache_starve_locked(struct reader *r, struct slot *s, bool starved)
 {
 	s->starved = starved;
 	if (starved)
-		wake_locked(r, s);
+		cache_wake_locked(r, s);
 }
 
-void cache_await_locked(struct reader *r, struct slot *s, bool patient)
+void cache_await_locked(struct reader *r, struct slot *s, uint32_t first, bool patient)
 {
 	s->waiters++;
-	while (s->state != SLOT_READY && s->state != SLOT_FAILED && (patient || !s->starved))
+	while (!slot_has(s, first) && s->state != SLOT_FAILED && s->state != SLOT_GROWING && (patient || !s->starved))
 		pthread_cond_wait(cond_of(r, s), &r->lock);
 	s->waiters--;
 }

@@ -50,8 +50,7 @@ static void run_free_locked(struct reader *r, struct run *run)
 
 static void *thread_main(void *arg);
 
-/* Wakes a thread that sleeps, or begins one, as long as there are fewer than pay off. */
-static void rouse_locked(struct reader *r)
+void fetch_rouse_locked(struct reader *r)
 {
 	sigset_t all, before;
 
@@ -78,7 +77,7 @@ void fetch_queue_locked(struct reader *r, struct run *run)
 		r->run_first = run;
 	r->run_last = run;
 	run->queued = true;
-	rouse_locked(r);
+	fetch_rouse_locked(r);
 }
 
 void fetch_raise_locked(struct reader *r, struct run *run)
@@ -212,9 +211,9 @@ static void run_fetch_one(void *arg, size_t index)
 static int run_fetch(struct reader *r, struct run *run)
 {
 	struct run_fetch f = {.r = r, .run = run};
-	size_t count = keys_has(r->keys, &run->pack) ? 1 : 2;
+	size_t count = keys_has(r->keys, &run->pack) ? 1 : 2, len = (size_t)(run->to - run->from);
 
-	if (!room_buf_new(r, (size_t)(run->to - run->from), &run->spare, &run->buf))
+	if (!room_buf_new(r, len, len, &run->spare, &run->buf))
 		return ERR_NO_MEMORY;
 	wave_run(r->local ? 1 : 2, count, run_fetch_one, &f);
 	host_wipe(f.key, sizeof(f.key));
@@ -248,7 +247,7 @@ static void run_fetched_locked(struct reader *r, struct run *run)
 		slot_list_push(&r->decode_queue, s, false);
 	}
 	if (run->count > 1)
-		rouse_locked(r);
+		fetch_rouse_locked(r);
 	(void)fetch_decode_locked(r, first, NULL);
 }
 
@@ -290,23 +289,31 @@ static void run_execute_locked(struct reader *r, struct run *run)
 static bool work_locked(struct reader *r)
 {
 	struct slot *s = r->decoding < r->decode_max ? r->decode_queue.first : NULL;
-	struct run *run = s == NULL && r->fetching < r->fetch_max ? r->run_first : NULL;
+	struct slot *half = s == NULL && r->decoding < r->decode_max ? r->grow_queue.first : NULL;
+	bool idle = s == NULL && half == NULL;
+	struct run *run = idle && r->fetching < r->fetch_max ? r->run_first : NULL;
 
-	if (s != NULL) {
+	if (half != NULL) {
+		if (half->next != NULL || r->run_first != NULL)
+			fetch_rouse_locked(r);
+		r->decoding++;
+		(void)grow_on_locked(r, half, SLOT_WHOLE, NULL);
+		r->decoding--;
+	} else if (s != NULL) {
 		fetch_claim_locked(r, s);
 		if (r->decode_queue.first != NULL || r->run_first != NULL)
-			rouse_locked(r);
+			fetch_rouse_locked(r);
 		r->decoding++;
 		(void)fetch_decode_locked(r, s, NULL);
 		r->decoding--;
 	} else if (run != NULL) {
 		if (run->next != NULL)
-			rouse_locked(r);
+			fetch_rouse_locked(r);
 		r->fetching++;
 		run_execute_locked(r, run);
 		r->fetching--;
 	}
-	return s != NULL || run != NULL;
+	return !idle || run != NULL;
 }
 
 static void *thread_main(void *arg)
@@ -336,6 +343,7 @@ void fetch_stop(struct reader *r)
 	reader_lock(r);
 	while (r->run_first != NULL)
 		run_drop_locked(r, r->run_first);
+	grow_drop_locked(r);
 	while (r->decode_queue.first != NULL) {
 		struct slot *s = r->decode_queue.first;
 		struct run *run = s->run;

@@ -145,7 +145,9 @@ static int map_data(struct mapping *m, uint64_t len, bool patient, struct reader
 {
 	struct reader *r = m->f->r;
 	struct slot *s;
-	int status = slot_get(r, SLOT_CHUNK, m->at.ref, patient, &s, err);
+	uint64_t last = m->at.offset + len;
+	uint32_t first = m->sequential || last > CHUNK_PLAIN_MAX ? SLOT_WHOLE : (uint32_t)last;
+	int status = slot_get(r, SLOT_CHUNK, m->at.ref, first, patient, &s, err);
 
 	if (status != 0)
 		return status;
@@ -243,7 +245,7 @@ int reader_file_map(struct reader_file *f, uint64_t off, size_t len, struct read
 int reader_file_read(struct reader_file *f, uint64_t off, void *dst, size_t len, size_t *ret_len, struct error *err)
 {
 	struct mapping m = {.f = f};
-	struct reader_span span;
+	struct reader_span span = {0};
 	size_t done = 0;
 	int status = 0;
 

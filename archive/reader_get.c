@@ -23,50 +23,87 @@ static bool same_place(const struct chunk_ref *a, const struct chunk_ref *b)
 }
 
 /*
+ * Its pack is gone: looks for it in the index. 0: *ref is another place; else what to report, *why wrapped where
+ * looking failed.
+ */
+static int look_elsewhere(struct reader *r, const struct slot *s, struct chunk_ref *ref, struct error *why)
+{
+	struct error looking = ERROR_INIT;
+	int found = stale_resolve(r->stale, ref, ref, &looking);
+
+	if (found == 0 && ref->chain[0].plain == s->ref.chain[0].plain)
+		return 0;
+	if (found == 0 || found == ERR_NOT_FOUND)
+		return ERR_NOT_FOUND;
+	found = error_wrap(&looking, found, "%s", error_text(why));
+	*why = looking;
+	return found;
+}
+
+/* Reserves what loading takes. ERR_BUSY: there is no room, and the caller does not wait. */
+static int reserve_locked(struct reader *r, struct slot *s, const struct chunk_ref *ref, bool patient, struct loaded *l)
+{
+	size_t need = load_need(r, s->class, ref, true);
+
+	room_give_locked(r, l->spare);
+	l->spare = 0;
+	if (!room_try_locked(r, need, false)) {
+		if (!patient)
+			return ERR_BUSY;
+		cache_starve_locked(r, s, true);
+		room_wait_locked(r, need);
+		cache_starve_locked(r, s, false);
+	}
+	l->spare = need;
+	return 0;
+}
+
+/* Once: all of it, or where that pays so much that the first bytes are there. The lock is let go meanwhile. */
+static int load_once_locked(struct reader *r, struct slot *s, const struct chunk_ref *ref, uint32_t first,
+	struct loaded *l, struct growth **ret_growth, struct error *err)
+{
+	bool part = grow_pays_locked(r, s->class, ref, first);
+
+	r->growing += part;
+	reader_unlock(r);
+	error_clear(err);
+	int status = part ? grow_begin(r, ref, first, l, ret_growth, err) : load_whole(r, s->class, ref, l, err);
+	reader_lock(r);
+	if (part && *ret_growth == NULL)
+		r->growing--;
+	return status;
+}
+
+/*
  * Loads a slot that the caller added. What a line spoilt is fetched once more; what is not where it should be is looked
  * for in the index. The lock is let go meanwhile.
  */
-static int load_new_locked(struct reader *r, struct slot *s, bool patient, struct error *err)
+static int load_new_locked(struct reader *r, struct slot *s, uint32_t first, bool patient, struct error *err)
 {
 	struct loaded l = {0};
+	struct growth *growth = NULL;
 	struct chunk_ref ref = s->ref;
 	struct error why = ERROR_INIT;
 	bool again = true, resolve = true;
 	int status;
 
 	for (;;) {
-		size_t need = load_need(r, s->class, &ref, true);
-		room_give_locked(r, l.spare);
-		l.spare = 0;
-		status = room_try_locked(r, need, false) ? 0 : ERR_BUSY;
-		if (status != 0 && patient) {
-			cache_starve_locked(r, s, true);
-			room_wait_locked(r, need);
-			cache_starve_locked(r, s, false);
-			status = 0;
-		}
+		status = reserve_locked(r, s, &ref, patient, &l);
 		if (status != 0)
 			break;
-		l.spare = need;
-		reader_unlock(r);
-		error_clear(&why);
-		status = load_whole(r, s->class, &ref, &l, &why);
-		bool retry = status == ERR_CORRUPT && again;
-		if (retry)
-			again = false;
+		status = load_once_locked(r, s, &ref, first, &l, &growth, &why);
 		if (status == ERR_NOT_FOUND && resolve) {
-			struct error looking = ERROR_INIT;
-			int found = stale_resolve(r->stale, &ref, &ref, &looking);
-			retry = found == 0 && ref.chain[0].plain == s->ref.chain[0].plain;
-			if (found != 0 && found != ERR_NOT_FOUND)
-				status = error_wrap(&looking, found, "%s", error_text(&why));
-			if (found != 0 && found != ERR_NOT_FOUND)
-				why = looking;
 			resolve = false;
+			reader_unlock(r);
+			status = look_elsewhere(r, s, &ref, &why);
+			reader_lock(r);
+			if (status == 0)
+				continue;
+		} else if (status == ERR_CORRUPT && again) {
+			again = false;
+			continue;
 		}
-		reader_lock(r);
-		if (!retry)
-			break;
+		break;
 	}
 	/* To who reads, "not found" means that there is no such file; this is damage. */
 	if (status == ERR_NOT_FOUND) {
@@ -79,7 +116,10 @@ static int load_new_locked(struct reader *r, struct slot *s, bool patient, struc
 		s->ref = ref;
 	/* Who waits for it may be more patient. */
 	s->ahead = status == ERR_BUSY;
-	load_settle_locked(r, s, status, &l, &why);
+	if (growth != NULL)
+		grow_settle_locked(r, s, growth);
+	else
+		load_settle_locked(r, s, status, &l, &why);
 	if (status != 0 && err != NULL)
 		*err = why;
 	return status;
@@ -115,8 +155,10 @@ static int load_stolen_locked(struct reader *r, struct slot *s)
  * nothing about what the caller asked for.
  */
 static int settle_old_locked(
-	struct reader *r, struct slot *s, const struct chunk_ref *ref, bool patient, struct error *err)
+	struct reader *r, struct slot *s, const struct chunk_ref *ref, uint32_t first, bool patient, struct error *err)
 {
+	if (slot_has(s, first))
+		return 0;
 	if (s->state == SLOT_QUEUED && steal_locked(r, s))
 		return load_stolen_locked(r, s) == 0 ? 0 : ERR_BUSY;
 	if (s->state == SLOT_QUEUED)
@@ -125,9 +167,10 @@ static int settle_old_locked(
 		fetch_claim_locked(r, s);
 		return fetch_decode_locked(r, s, NULL) == 0 ? 0 : ERR_BUSY;
 	}
-	if (s->state != SLOT_READY)
-		cache_await_locked(r, s, patient);
-	if (s->state == SLOT_READY)
+	if (s->state == SLOT_GROWING)
+		return grow_on_locked(r, s, first, NULL) == 0 ? 0 : ERR_BUSY;
+	cache_await_locked(r, s, first, patient);
+	if (slot_has(s, first))
 		return 0;
 	if (s->state != SLOT_FAILED || s->ahead || !same_place(&s->ref, ref))
 		return ERR_BUSY;
@@ -147,8 +190,8 @@ static void touch_locked(struct slot *s)
 	s->spent = false;
 }
 
-int slot_get(struct reader *r, enum slot_class class, const struct chunk_ref *ref, bool patient, struct slot **ret_slot,
-	struct error *err)
+int slot_get(struct reader *r, enum slot_class class, const struct chunk_ref *ref, uint32_t first, bool patient,
+	struct slot **ret_slot, struct error *err)
 {
 	struct slot *s;
 	int status = ref_check(ref, err);
@@ -161,9 +204,9 @@ int slot_get(struct reader *r, enum slot_class class, const struct chunk_ref *re
 		if (s == NULL)
 			break;
 		cache_ref_locked(r, s);
-		r->stats.hits += s->state == SLOT_READY;
-		r->stats.misses += s->state != SLOT_READY;
-		status = settle_old_locked(r, s, ref, patient, err);
+		r->stats.hits += slot_has(s, first);
+		r->stats.misses += !slot_has(s, first);
+		status = settle_old_locked(r, s, ref, first, patient, err);
 		if (status == 0)
 			touch_locked(s);
 		if (status != ERR_BUSY || (!patient && s->starved))
@@ -172,7 +215,7 @@ int slot_get(struct reader *r, enum slot_class class, const struct chunk_ref *re
 	}
 	r->stats.misses++;
 	s = cache_add_locked(r, class, ref);
-	status = s == NULL ? error_no_memory(err, "a chunk") : load_new_locked(r, s, patient, err);
+	status = s == NULL ? error_no_memory(err, "a chunk") : load_new_locked(r, s, first, patient, err);
 out:
 	if (status != 0 && s != NULL)
 		cache_unref_locked(r, s);

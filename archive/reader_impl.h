@@ -9,6 +9,7 @@
  *   reader_room.c    the cap: charges, buffers that are used again
  *   reader_get.c     one slot: find it, await it, or load it
  *   reader_load.c    from a locator to plain bytes: ranges, keys, chains
+ *   reader_grow.c    chunks that are handed out while their rest is still packed
  *   reader_fetch.c   threads that fetch runs and decode ahead
  *   reader_ahead.c   gathering runs for what will be wanted soon
  *   reader_keys.c    the keys of packs
@@ -28,6 +29,7 @@
  *   QUEUED   stands in a run that waits for a thread           ahead_add
  *   FETCHED  its sealed bytes are there, waits for decoding     run_fetched
  *   BUSY     one thread fetches or decodes it                   all others wait
+ *   GROWING  its first `grown` bytes may be pinned, nobody is at the rest      grow_settle
  *   READY    may be pinned; unpinned it stands in a list and can be evicted
  *   FAILED   is out of the table; who waited reads the error, or tries again
  *
@@ -65,7 +67,10 @@ struct room_buf {
 };
 
 enum slot_class { SLOT_CHUNK = 0, SLOT_NODE = 1, SLOT_CLASSES = 2 };
-enum slot_state { SLOT_QUEUED, SLOT_FETCHED, SLOT_BUSY, SLOT_READY, SLOT_FAILED };
+enum slot_state { SLOT_QUEUED, SLOT_FETCHED, SLOT_BUSY, SLOT_GROWING, SLOT_READY, SLOT_FAILED };
+
+/* Who asks for a slot says how many of its bytes he needs, from the first on; or all. */
+#define SLOT_WHOLE UINT32_MAX
 
 /* Bases are found by place: `id` is the pack's then. All else is found by its own id, with this offset. */
 #define SLOT_BY_ID UINT64_MAX
@@ -90,14 +95,15 @@ struct slot {
 	size_t flight; /* its part of r->flight */
 	struct chunk_ref ref;
 	struct room_buf buf;
+	uint32_t grown;        /* GROWING, BUSY: so many bytes of the chunk are there */
+	struct growth *growth; /* of a slot that is GROWING, or BUSY with some bytes there */
 	struct node *node;
 	struct run *run; /* QUEUED, FETCHED and BUSY by a run */
 	uint8_t *sealed; /* FETCHED: in the run's buffer */
 	int status;      /* FAILED */
 	struct error *why;
 	struct slot *hash_next;
-	struct slot *prev,
-		*next; /* in the list of its class (READY, no refs), or in the queue for decoding (FETCHED) */
+	struct slot *prev, *next; /* in the list of its class (READY, no refs), or in a queue (FETCHED, GROWING) */
 };
 
 struct slot_list {
@@ -153,7 +159,8 @@ struct reader {
 	bool stopping;
 	pthread_cond_t work;
 	struct run *run_first, *run_last;
-	struct slot_list decode_queue;
+	struct slot_list decode_queue, grow_queue;
+	unsigned growing; /* chunks with a part of them there */
 	struct kit *kits;
 	unsigned kit_count;
 	struct reader_stats stats;
@@ -175,8 +182,13 @@ bool room_try_locked(struct reader *r, size_t n, bool ahead);
 /* Reserves `n`, waiting for what others let go; the lock is let go meanwhile. */
 void room_wait_locked(struct reader *r, size_t n);
 void room_give_locked(struct reader *r, size_t n);
-/* A buffer, paid from *spare; more is taken when that is not enough. False without memory. Takes the lock. */
-bool room_buf_new(struct reader *r, size_t len, size_t *spare, struct room_buf *ret);
+/*
+ * A buffer, paid from *spare; more is taken when that is not enough. `soon`: so many of its bytes are about to be
+ * written, and are best touched at once. False without memory. Takes the lock.
+ */
+bool room_buf_new(struct reader *r, size_t len, size_t soon, size_t *spare, struct room_buf *ret);
+/* [from, to) of it is about to be written. */
+void room_buf_touch(const struct room_buf *b, size_t from, size_t to);
 /* Keeps it for the next one and takes its charge back. An empty one is a no-op. */
 void room_buf_free_locked(struct reader *r, struct room_buf *b);
 void room_buf_free(struct reader *r, struct room_buf *b);
@@ -196,8 +208,15 @@ void cache_ready_locked(struct reader *r, struct slot *s, struct room_buf *buf, 
 void cache_fail_locked(struct reader *r, struct slot *s, int status, const struct error *why);
 /* Who loads it waits for room (or does not any more). */
 void cache_starve_locked(struct reader *r, struct slot *s, bool starved);
-/* Waits until it is READY or FAILED; not patient: no longer than its loader has room. */
-void cache_await_locked(struct reader *r, struct slot *s, bool patient);
+/* READY, or so much of it that `first` is there. */
+static inline bool slot_has(const struct slot *s, uint32_t first)
+{
+	return s->state == SLOT_READY || first <= s->grown;
+}
+/* Waits until it has `first`, or is FAILED, or nobody is at it; not patient: no longer than its loader has room. */
+void cache_await_locked(struct reader *r, struct slot *s, uint32_t first, bool patient);
+/* More of it is there, or it is in another state: who waits looks again. */
+void cache_wake_locked(struct reader *r, struct slot *s);
 /* Keeps a decoded base, found by its place. The buffer is taken over or freed. */
 void cache_keep_base_locked(struct reader *r, const struct locator *loc, struct room_buf *buf);
 /* Throws out the one that is wanted least. False: there is none. */
@@ -210,9 +229,12 @@ void cache_release(struct reader *r);
 
 /* ---- reader_get.c ---- */
 
-/* Pins the chunk or node, loading it if need be. ERR_BUSY: not patient, and the cache is full of what is pinned. */
-int slot_get(struct reader *r, enum slot_class class, const struct chunk_ref *ref, bool patient, struct slot **ret_slot,
-	struct error *err);
+/*
+ * Pins the chunk or node, loading it if need be; of its bytes the `first` ones are there then, or all (SLOT_WHOLE, and
+ * always for nodes). ERR_BUSY: not patient, and the cache is full of what is pinned.
+ */
+int slot_get(struct reader *r, enum slot_class class, const struct chunk_ref *ref, uint32_t first, bool patient,
+	struct slot **ret_slot, struct error *err);
 void slot_put(struct reader *r, struct slot *s);
 /* Every number in a reference is one that this version can hold. ERR_CORRUPT. */
 int ref_check(const struct chunk_ref *ref, struct error *err);
@@ -236,6 +258,13 @@ size_t load_need(const struct reader *r, enum slot_class class, const struct chu
 /* Fetches and decodes; l->spare was reserved. On failure l holds nothing but its spare. */
 int load_whole(
 	struct reader *r, enum slot_class class, const struct chunk_ref *ref, struct loaded *l, struct error *err);
+/* Fetches the sealed bytes at `loc` and the key of its pack. *spare pays. On failure there is no buffer. */
+int load_fetch(struct reader *r, enum slot_class class, const struct locator *loc, size_t *spare,
+	struct room_buf *ret_sealed, uint8_t ret_key[static FORMAT_KEY_LEN], struct error *err);
+/* Where a chunk of data lies, for its seal. Borrows loc. */
+struct seal_place load_place(const struct reader *r, enum object_kind kind, const struct locator *loc);
+/* "what is damaged", wrapped around why it does not decode. */
+int load_damaged(enum object_kind kind, const struct locator *loc, int status, struct error *err);
 /* Decodes what stands alone and was fetched: `sealed` is overwritten. */
 int load_sealed(struct reader *r, enum slot_class class, const struct chunk_ref *ref, uint8_t *sealed, struct loaded *l,
 	struct error *err);
@@ -247,7 +276,26 @@ void load_settle_locked(struct reader *r, struct slot *s, int status, struct loa
 /* One range that must be there whole. */
 int load_range(struct reader *r, enum object_kind kind, const struct id *pack, uint64_t off, size_t len, uint8_t *dst,
 	struct error *err);
+struct kit *kit_take(struct reader *r, struct error *err);
+void kit_give(struct reader *r, struct kit *kit);
 void kits_free(struct reader *r);
+
+/* ---- reader_grow.c ---- */
+
+/* Is it worth while to hand out the `first` bytes before the rest? */
+bool grow_pays_locked(const struct reader *r, enum slot_class class, const struct chunk_ref *ref, uint32_t first);
+/*
+ * As load_whole(), but only `first` bytes are unpacked: *ret_growth has the rest before it, l's spare included. NULL:
+ * it is all there, in l. Counts in r->growing as of grow_pays_locked().
+ */
+int grow_begin(struct reader *r, const struct chunk_ref *ref, uint32_t first, struct loaded *l,
+	struct growth **ret_growth, struct error *err);
+/* Shows what is there of a BUSY slot, and leaves the rest to a thread, or to who needs it first. */
+void grow_settle_locked(struct reader *r, struct slot *s, struct growth *growth);
+/* Goes on with a GROWING slot until `first` bytes are there; the lock is let go meanwhile. On failure it has FAILED. */
+int grow_on_locked(struct reader *r, struct slot *s, uint32_t first, struct error *err);
+/* Ends all that wait: they fail. */
+void grow_drop_locked(struct reader *r);
 
 /* ---- reader_fetch.c ---- */
 
@@ -258,6 +306,8 @@ void fetch_stop(struct reader *r);
 void fetch_queue_locked(struct reader *r, struct run *run);
 /* Somebody waits for it: it is next. */
 void fetch_raise_locked(struct reader *r, struct run *run);
+/* Wakes a thread that sleeps, or begins one, as long as there are fewer than pay off. */
+void fetch_rouse_locked(struct reader *r);
 /* Takes a FETCHED slot out of the queue for decoding; the caller decodes it (BUSY). */
 void fetch_claim_locked(struct reader *r, struct slot *s);
 /* Decodes a slot that was claimed and settles it. The lock is let go meanwhile. */

@@ -44,7 +44,7 @@ size_t load_need(const struct reader *r, enum slot_class class, const struct chu
 	return n < r->cap ? n : r->cap;
 }
 
-static struct kit *kit_take(struct reader *r, struct error *err)
+struct kit *kit_take(struct reader *r, struct error *err)
 {
 	reader_lock(r);
 	struct kit *kit = r->kits;
@@ -70,7 +70,7 @@ static void kit_free(struct kit *kit)
 	free(kit);
 }
 
-static void kit_give(struct reader *r, struct kit *kit)
+void kit_give(struct reader *r, struct kit *kit)
 {
 	reader_lock(r);
 	bool keep = r->kit_count < KITS_KEPT_MAX;
@@ -141,31 +141,63 @@ static int fetch_parts(struct fetch *f, struct error *err)
 	return 0;
 }
 
-static int decode(struct reader *r, enum object_kind kind, const struct locator *loc, uint8_t *sealed,
-	const uint8_t key[static FORMAT_KEY_LEN], const void *base, size_t base_len, size_t *spare,
-	struct room_buf *ret, struct error *err)
+struct seal_place load_place(const struct reader *r, enum object_kind kind, const struct locator *loc)
 {
-	char name[FORMAT_NAME_MAX];
-	struct seal_place place = {.cipher = r->repo->config.cipher,
+	return (struct seal_place){.cipher = r->repo->config.cipher,
 		.kind = kind,
 		.repository = r->repo->config.repository,
 		.object = &loc->pack,
 		.offset = loc->offset};
+}
+
+int load_damaged(enum object_kind kind, const struct locator *loc, int status, struct error *err)
+{
+	char name[FORMAT_NAME_MAX];
+
+	if (status == 0 || status == ERR_NO_MEMORY)
+		return status;
+	object_name(kind, 0, &loc->pack, name);
+	return error_wrap(err, status, "'%s' at %llu is damaged", name, (unsigned long long)loc->offset);
+}
+
+static int decode(struct reader *r, enum object_kind kind, const struct locator *loc, uint8_t *sealed,
+	const uint8_t key[static FORMAT_KEY_LEN], const void *base, size_t base_len, size_t *spare,
+	struct room_buf *ret, struct error *err)
+{
+	struct seal_place place = load_place(r, kind, loc);
 	struct kit *kit = kit_take(r, err);
 
 	if (kit == NULL)
 		return ERR_NO_MEMORY;
-	int status = room_buf_new(r, loc->plain, spare, ret) ? 0 : error_no_memory(err, "a chunk");
+	int status = room_buf_new(r, loc->plain, loc->plain, spare, ret) ? 0 : error_no_memory(err, "a chunk");
 	if (status == 0) {
 		status = chunk_decode(
 			kit->decoder, key, &place, sealed, loc->stored, base, base_len, ret->data, loc->plain, err);
 		if (status != 0)
 			room_buf_free(r, ret);
-		object_name(kind, 0, &loc->pack, name);
 	}
 	kit_give(r, kit);
-	if (status != 0 && status != ERR_NO_MEMORY)
-		return error_wrap(err, status, "'%s' at %llu is damaged", name, (unsigned long long)loc->offset);
+	return load_damaged(kind, loc, status, err);
+}
+
+static int part_room(struct reader *r, struct part *p, size_t *spare, struct error *err)
+{
+	size_t len = p->loc->stored;
+
+	return room_buf_new(r, len, len, spare, &p->sealed) ? 0 : error_no_memory(err, "the bytes of a chunk");
+}
+
+int load_fetch(struct reader *r, enum slot_class class, const struct locator *loc, size_t *spare,
+	struct room_buf *ret_sealed, uint8_t ret_key[static FORMAT_KEY_LEN], struct error *err)
+{
+	struct fetch f = {.r = r, .kind = slot_kind(class), .count = 1, .parts = {{.loc = loc, .key = ret_key}}};
+	int status = part_room(r, &f.parts[0], spare, err);
+
+	if (status == 0)
+		status = fetch_parts(&f, err);
+	if (status != 0)
+		room_buf_free(r, &f.parts[0].sealed);
+	*ret_sealed = f.parts[0].sealed;
 	return status;
 }
 
@@ -226,8 +258,7 @@ static int load_plain(
 	for (unsigned i = 0; status == 0 && i < f.count; i++) {
 		f.parts[i].loc = &ref->chain[i];
 		f.parts[i].key = f.keys[i];
-		if (!room_buf_new(r, ref->chain[i].stored, &l->spare, &f.parts[i].sealed))
-			status = error_no_memory(err, "the bytes of a chunk");
+		status = part_room(r, &f.parts[i], &l->spare, err);
 	}
 	if (status == 0)
 		status = fetch_parts(&f, err);

@@ -17,7 +17,7 @@ static int source_get(
 	struct node_source *source, const struct chunk_ref *ref, const struct node **ret_node, struct error *err)
 {
 	struct slot *s;
-	int status = slot_get(reader_of(source), SLOT_NODE, ref, true, &s, err);
+	int status = slot_get(reader_of(source), SLOT_NODE, ref, SLOT_WHOLE, true, &s, err);
 
 	if (status == 0)
 		*ret_node = &s->view;
@@ -124,7 +124,7 @@ void reader_seed_root(struct reader *r, const struct tree_root *root, const void
 	if (s == NULL)
 		return;
 	int status = ERR_NO_MEMORY;
-	if (room_buf_new(r, len, &l.spare, &copy)) {
+	if (room_buf_new(r, len, len, &l.spare, &copy)) {
 		memcpy(copy.data, sealed, len);
 		status = load_with_key(r, SLOT_NODE, ref, copy.data, key, &l, NULL);
 	}

@@ -281,6 +281,85 @@ static void test_chunk_decode__opens_at_its_own_place_alone(void **state)
 	drop(&c);
 }
 
+/* Unpacks by steps, seeing that what is said to be there is right. */
+static int step_through(struct codec *c, const uint8_t *plain, size_t len, unsigned *ret_steps)
+{
+	struct chunk_steps steps;
+	uint8_t *dst = malloc(len + 1);
+	size_t seen = 0;
+
+	assert_non_null(dst);
+	int r = chunk_steps_begin(c->decoder, c->packed.data, c->packed.len, dst, len, &steps, NULL);
+	for (*ret_steps = 0; r == 0 && !steps.done; ++*ret_steps) {
+		r = chunk_steps_more(c->decoder, &steps, NULL);
+		assert_true(r < 0 || steps.have >= seen);
+		assert_memory_equal(dst + seen, plain + seen, steps.have - seen);
+		seen = steps.have;
+	}
+	if (r == 0)
+		assert_int_equal(seen + (size_t)(*ret_steps == 0 ? len : 0), len);
+	free(dst);
+	return r;
+}
+
+static void test_chunk_steps__what_is_there_is_right_at_every_step(void **state)
+{
+	struct codec c = make(3);
+	static const size_t lens[] = {1, 4000, 128 << 10, (128 << 10) + 1, 1000003, 3 << 20};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+		unsigned steps;
+		uint8_t *p = text(lens[i]);
+		assert_int_equal(chunk_encode(c.encoder, p, lens[i], &c.packed, NULL, NULL), 0);
+		assert_int_equal(step_through(&c, p, lens[i], &steps), 0);
+		assert_true(lens[i] < (1 << 20) || steps >= lens[i] / (128 << 10));
+		/* The decoder serves whole chunks again. */
+		expect_round(&c, p, lens[i], lens[i] == 1);
+		free(p);
+	}
+	drop(&c);
+}
+
+static void test_chunk_steps__what_is_stored_as_it_is_is_there_at_once(void **state)
+{
+	struct codec c = make(3);
+	uint8_t *p = noise(1 << 20), *dst = malloc(1 << 20);
+	struct chunk_steps steps;
+
+	(void)state;
+	assert_non_null(dst);
+	assert_int_equal(chunk_encode(c.encoder, p, 1 << 20, &c.packed, NULL, NULL), 0);
+	assert_int_equal(chunk_steps_begin(c.decoder, c.packed.data, c.packed.len, dst, 1 << 20, &steps, NULL), 0);
+	assert_true(steps.done);
+	assert_int_equal(steps.have, 1 << 20);
+	assert_memory_equal(dst, p, 1 << 20);
+	free(dst);
+	free(p);
+	drop(&c);
+}
+
+static void test_chunk_steps__a_cut_and_a_tail_are_damage(void **state)
+{
+	struct codec c = make(3);
+	enum { LEN = 400000 };
+	uint8_t *p = text(LEN);
+	unsigned steps;
+
+	(void)state;
+	assert_int_equal(chunk_encode(c.encoder, p, LEN, &c.packed, NULL, NULL), 0);
+	size_t whole = c.packed.len;
+	for (size_t len = CHUNK_HEADER_LEN; len < whole; len += len < 64 ? 1 : 97) {
+		c.packed.len = len;
+		assert_int_equal(step_through(&c, p, LEN, &steps), ERR_CORRUPT);
+	}
+	c.packed.len = whole;
+	buf_put_u8(&c.packed, 0);
+	assert_int_equal(step_through(&c, p, LEN, &steps), ERR_CORRUPT);
+	free(p);
+	drop(&c);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -295,6 +374,9 @@ int main(void)
 		cmocka_unit_test(test_chunk_unpack__a_chunk_on_a_base_is_read),
 		cmocka_unit_test(test_chunk_unpack__base_and_depth_must_fit_each_other),
 		cmocka_unit_test(test_chunk_decode__opens_at_its_own_place_alone),
+		cmocka_unit_test(test_chunk_steps__what_is_there_is_right_at_every_step),
+		cmocka_unit_test(test_chunk_steps__what_is_stored_as_it_is_is_there_at_once),
+		cmocka_unit_test(test_chunk_steps__a_cut_and_a_tail_are_damage),
 	};
 
 	return host_init(NULL) < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
