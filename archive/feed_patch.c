@@ -14,7 +14,7 @@
  */
 
 /* So far behind a change, in largest chunks, cuts have met the old ones by themselves, or are made to. */
-enum { PATCH_REACH = 4 };
+enum { PATCH_REACH = 8 };
 
 struct patch {
 	struct stream s;
