@@ -17,6 +17,7 @@ static struct content *content_new(const struct content_options *options)
 	if (pthread_cond_init(&c->moved, NULL) != 0)
 		goto out_lock;
 	c->dir = options->dir;
+	c->stage = options->stage;
 	c->read_only = options->read_only;
 	c->size = options->size;
 	c->under = options->under;
@@ -170,7 +171,7 @@ int content_add_layer(struct content *c, struct error *err)
 		pthread_mutex_unlock(&c->lock);
 		free(old);
 	}
-	int r = layer_make(c->dir, &l, err);
+	int r = layer_make(c->dir, c->stage, &l, err);
 	if (r != 0)
 		return r;
 	pthread_mutex_lock(&c->lock);

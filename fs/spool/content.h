@@ -19,8 +19,8 @@
  * content_freeze() seals all recorded layers: a commit reads them, so they are
  * not folded; content_thaw() ends that.
  *
- * Files of the staging folder are named by 16 random bytes in hex, made with
- * O_EXCL and 0600. They are removed by content_unlink_layers(), once no index row names them.
+ * Files of the staging folder come from stage.h. They are removed by content_unlink_layers(), once no index row names
+ * them.
  *
  * Threads: all calls by any thread; one lock a file guards the lists, never held over I/O (content_record() excludes
  * writes to the same file while it folds, reads go on). Errors: ERR_NO_SPACE (at once, nothing of that write counts),
@@ -36,10 +36,12 @@
 #include "base/error.h"
 
 struct content;
+struct stage;
 
 struct content_options {
-	int dir;            /* the staging folder, open; borrowed */
-	const void *layers; /* as content_record() encoded them; len 0: none. Copied. */
+	int dir;             /* the staging folder, open; borrowed */
+	struct stage *stage; /* where its new files come from; borrowed. NULL: made one by one */
+	const void *layers;  /* as content_record() encoded them; len 0: none. Copied. */
 	size_t layers_len;
 	uint64_t size;             /* as recorded with them */
 	struct reader_file *under; /* the bytes in the archive; NULL: none. Taken over, also on failure. */

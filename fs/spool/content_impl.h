@@ -19,9 +19,10 @@
 #include <stdatomic.h>
 
 #include "fs/spool/content.h"
+#include "fs/spool/stage.h"
 
 enum {
-	CONTENT_NAME_LEN = 32, /* hex */
+	CONTENT_NAME_LEN = STAGE_NAME_LEN, /* hex */
 	CONTENT_NAME_RAW = 16,
 	CONTENT_LAYERS_MAX = 4096, /* of an encoding */
 	CONTENT_LAYERS_MANY = 8,   /* from here on folding also waits for the disk */
@@ -79,6 +80,7 @@ struct content {
 	unsigned writers, waiting;
 	bool alone;
 	int dir;
+	struct stage *stage;
 	bool read_only, dirty, sync_failed;
 	struct layer **layers; /* the oldest first */
 	size_t count, cap;
@@ -112,7 +114,7 @@ int content_check_writable(const struct content *c, struct error *err);
 
 /* ---- content_layers.c ---- */
 
-int layer_make(int dir, struct layer **ret_layer, struct error *err);
+int layer_make(int dir, struct stage *stage, struct layer **ret_layer, struct error *err);
 void layer_unref(struct layer *l);
 void layers_encode(struct layer *const *layers, size_t count, struct buf *b);
 /* Decodes and opens; caller unrefs all and frees the list. */

@@ -10,7 +10,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -42,21 +41,12 @@ void layer_unref(struct layer *l)
 	free(l);
 }
 
-int layer_make(int dir, struct layer **ret_layer, struct error *err)
+int layer_make(int dir, struct stage *stage, struct layer **ret_layer, struct error *err)
 {
-	uint8_t raw[CONTENT_NAME_RAW];
 	struct layer *l = layer_new();
 	if (!l)
 		return error_no_memory(err, "a staged file");
-	int r = 0;
-	if (getrandom(raw, sizeof(raw), 0) != (ssize_t)sizeof(raw)) {
-		r = error_set_errno(err, errno, "drawing a name for a staged file");
-	} else {
-		hex_encode(raw, sizeof(raw), l->name);
-		l->fd = openat(dir, l->name, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600);
-		if (l->fd < 0)
-			r = error_set_errno(err, errno, "making the staged file '%s'", l->name);
-	}
+	int r = stage ? stage_take(stage, l->name, &l->fd, err) : stage_make(dir, l->name, &l->fd, err);
 	if (r != 0) {
 		layer_unref(l);
 		return r;

@@ -32,6 +32,7 @@ static int open_content(struct work *w, struct active *a, const struct index_ino
 {
 	/* A commit may begin while this opens: as if one ran, until open_first() sees whether one does. */
 	struct content_options o = {.dir = w->data,
+		.stage = w->stage,
 		.layers = row->layers.data,
 		.layers_len = row->layers.len,
 		.size = row->size,

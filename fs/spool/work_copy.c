@@ -68,7 +68,7 @@ static int share(struct work_file *to, const struct work_copy *from, uint64_t to
 		(from->from != NULL && from->from->a == to->a))
 		goto out;
 	rc = work_active_ready(w, to->a, err);
-	struct content_options o = {.dir = w->data, .size = x.size};
+	struct content_options o = {.dir = w->data, .stage = w->stage, .size = x.size};
 	if (rc == 0)
 		rc = open_from(w, from, &x, &o.under, err);
 	if (rc == 0)

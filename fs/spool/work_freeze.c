@@ -166,8 +166,11 @@ void work_thaw(struct work *w, struct work_frozen *frozen)
 			if (!a->opening)
 				content_thaw(a->content);
 	}
+	bool quiet = w->open_files == 0;
 	work_unlock(w);
 	frozen_free(frozen);
+	if (quiet)
+		stage_rest(w->stage);
 	work_sweep(w);
 	work_leave(w);
 }

@@ -20,6 +20,7 @@
 #include <string.h>
 
 #include "base/clock.h"
+#include "fs/spool/stage.h"
 #include "fs/spool/work.h"
 #include "fs/spool/work_map.h"
 
@@ -87,7 +88,8 @@ struct work {
 	uid_t uid;
 	gid_t gid;
 	bool power;
-	int data; /* the folder of staged layers */
+	int data;            /* the folder of staged layers */
+	struct stage *stage; /* where its new files come from */
 	char **lost;
 	size_t lost_count;
 

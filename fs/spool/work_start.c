@@ -232,6 +232,8 @@ static int open_all(struct work *w, const struct work_options *o, struct error *
 		if (rc == 0)
 			rc = index_open(w->index_path, &w->index, err);
 	}
+	if (rc == 0)
+		rc = stage_new(w->data, &w->stage, err);
 	return rc == 0 ? take_up(w, o, err) : rc;
 }
 
@@ -308,6 +310,7 @@ void work_close(struct work *w)
 		work_end(w, NULL);
 		index_close(w->index);
 	}
+	stage_free(w->stage);
 	if (w->data >= 0)
 		close(w->data);
 	for (size_t i = 0; i < w->lost_count; i++)
