@@ -154,7 +154,7 @@ static void test_feed_patch__changes_of_a_large_file_store_what_surrounds_them(v
 		uint64_t changed = change_some(&v, 200000);
 		count_cost(&some, &v, changed, patch(&v, true));
 	}
-	/* A change costs itself and a few chunks (of 2 MiB on average, 4 at most). */
+	/* A change costs itself and a few chunks (of 1 MiB on average, 4 at most). */
 	assert_true(some.read <= some.changed + some.changes * (8 << 20));
 	assert_true(some.stored <= some.changed + some.changes * (6 << 20));
 	for (size_t at = 2 << 20; at < 20 << 20; at += 2 << 20) {

@@ -75,7 +75,7 @@ static void test_repo_init__then_open_by_key_file(void **state)
 	assert_int_equal(repo_wrap_current(repo)->generation, 1);
 	assert_ptr_equal(repo_wrap_key(repo, 1), repo_wrap_current(repo));
 	assert_null(repo_wrap_key(repo, 2));
-	assert_int_equal(repo->config.chunk_avg, 2 << 20);
+	assert_int_equal(repo->config.chunk_avg, 1 << 20);
 	assert_int_equal(repo_may_write(repo, NULL), 0);
 	repo_close(repo);
 }
