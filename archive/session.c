@@ -219,13 +219,33 @@ static int set_chain(const struct session *s, struct snapshot *snapshot, struct 
 	return 0;
 }
 
+/*
+ * When it counts as put: after all that was seen of its dataset, whatever the clocks say. Else a clock that was set
+ * back would leave `latest` at old content, and have working copies move back to it.
+ */
+static int64_t moment_of(const struct session *s, const char *dataset, int64_t now)
+{
+	size_t first, count;
+
+	if (!snapset_dataset(s->set, dataset, &first, &count))
+		return now;
+	const struct snapshot *newest = s->set->list[first + count - 1];
+	if (newest->time < now || newest->time == INT64_MAX)
+		return now;
+	log_warn(s->repo->log,
+		"the clock was set back, or was ahead once: '%s/%s' is %lld s ahead of it, the new snapshot is put "
+		"right behind that one",
+		dataset, newest->name, (long long)((newest->time - now) / CLOCK_SECOND));
+	return newest->time + 1;
+}
+
 static int complete(const struct session *s, struct snapshot *snapshot, struct error *err)
 {
 	snapshot->id = s->id;
 	snapshot->is_void = false;
 	snapshot->number = snapset_draw_number(s->set);
 	snapshot->host_time = clock_now();
-	snapshot->time = snapshot->host_time + s->skew;
+	snapshot->time = moment_of(s, snapshot->dataset, snapshot->host_time + s->skew);
 	snapshot->store_date = s->store_date;
 	int rc = set_name(s, snapshot, err);
 	return rc == 0 ? set_chain(s, snapshot, err) : rc;
