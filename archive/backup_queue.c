@@ -5,10 +5,16 @@ enum { BATCH_ITEMS = 64, BATCH_BYTES = 256 << 10 };
 
 int queue_init(struct backup *b, struct error *err)
 {
+	pthread_condattr_t attr;
+
 	pthread_mutex_init(&b->lock, NULL);
 	pthread_cond_init(&b->space, NULL);
 	pthread_cond_init(&b->work, NULL);
-	pthread_cond_init(&b->main, NULL);
+	/* A wait by the clock of the day would last until that clock, set back, is there again. */
+	pthread_condattr_init(&attr);
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_cond_init(&b->main, &attr);
+	pthread_condattr_destroy(&attr);
 	pthread_cond_init(&b->settled, NULL);
 	return links_init(b, err);
 }
