@@ -2,6 +2,7 @@
 /* Asks the mount that has the spool to commit a dataset now: by an extended attribute of its .commit, so whoever may
  * write there may commit, and no key is needed. */
 #include <errno.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,12 +11,14 @@
 
 #include "archive/config.h"
 #include "base/checked.h"
+#include "base/clock.h"
 #include "base/fileio.h"
 #include "base/jsonout.h"
 #include "fs/mountpoint.h"
 #include "tools/cli.h"
 
 enum { TAGS_MAX = 64, RESULT_MAX = 8192 };
+#define ANSWER_WAIT (5 * CLOCK_SECOND) /* of a store, before its mount is asked without it */
 static const char ask_attr[] = "user.drfs.commit", result_attr[] = "user.drfs.commit.result";
 
 enum option { O_DESCRIPTION, O_TAG, O_COUNT };
@@ -29,9 +32,9 @@ struct commit_request {
 };
 
 /* The repository's id stands in the clear in its config. */
-static int read_id(struct cli *cli, const char *url, uint8_t ret_id[static FORMAT_REPO_LEN], struct error *err)
+static int read_id(const char *url, uint8_t ret_id[static FORMAT_REPO_LEN], struct error *err)
 {
-	struct store_options store_options = {.log = cli->log};
+	struct store_options store_options = {.log = NULL}; /* who reads may outlive the log */
 	struct store *store = NULL;
 	struct repo_config config;
 	struct buf object = {0};
@@ -127,13 +130,20 @@ static char *absent_path(const char *path)
 	return whole != NULL ? whole : strdup(path);
 }
 
+/* The path of a URL of a folder; other URLs as they are. */
+static const char *url_path(const char *url)
+{
+	return strncmp(url, "file://localhost/", 17) == 0 ? url + 16
+	       : strncmp(url, "file:///", 8) == 0         ? url + 7
+	       : strncmp(url, "file:/", 6) == 0           ? url + 5
+							  : url;
+}
+
 /* A URL as a mount of it tells it in status.json. Caller frees; NULL without memory. */
 static char *told_url(const char *url)
 {
-	const char *path = strncmp(url, "file://localhost/", 17) == 0 ? url + 16
-			   : strncmp(url, "file:///", 8) == 0         ? url + 7
-			   : strncmp(url, "file:/", 6) == 0           ? url + 5
-								      : url;
+	const char *path = url_path(url);
+
 	if (strstr(path, "://") != NULL)
 		return strdup(path);
 	size_t len = strlen(path);
@@ -147,19 +157,123 @@ static char *told_url(const char *url)
 	return whole;
 }
 
+/* What is asked of a store that may hang. Lives until both who asks and who answers are through with it. */
+struct inquiry {
+	pthread_mutex_t lock;
+	pthread_cond_t answered;
+	char *url;
+	bool done, left; /* under the lock */
+	int rc;
+	uint8_t id[FORMAT_REPO_LEN];
+	char *told; /* told_url(); set where there is no id */
+	struct error err;
+};
+
+static void inquiry_free(struct inquiry *q)
+{
+	pthread_cond_destroy(&q->answered);
+	pthread_mutex_destroy(&q->lock);
+	free(q->told);
+	free(q->url);
+	free(q);
+}
+
+static void *inquire(void *arg)
+{
+	struct inquiry *q = arg;
+
+	q->rc = read_id(q->url, q->id, &q->err);
+	if (q->rc < 0)
+		q->told = told_url(q->url);
+	pthread_mutex_lock(&q->lock);
+	q->done = true;
+	bool left = q->left;
+	pthread_cond_signal(&q->answered);
+	pthread_mutex_unlock(&q->lock);
+	if (left)
+		inquiry_free(q);
+	return NULL;
+}
+
+static struct inquiry *inquiry_new(const char *url)
+{
+	struct inquiry *q = calloc(1, sizeof(*q));
+	pthread_condattr_t attr;
+
+	if (q == NULL || (q->url = strdup(url)) == NULL || pthread_condattr_init(&attr) != 0) {
+		free(q != NULL ? q->url : NULL);
+		free(q);
+		return NULL;
+	}
+	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+	pthread_mutex_init(&q->lock, NULL);
+	pthread_cond_init(&q->answered, &attr);
+	pthread_condattr_destroy(&attr);
+	return q;
+}
+
+/* False: no answer came in time, and whoever waits for one frees it. */
+static bool wait_for_answer(struct inquiry *q)
+{
+	int64_t deadline = clock_monotonic() + ANSWER_WAIT;
+	struct timespec until = {.tv_sec = deadline / CLOCK_SECOND, .tv_nsec = (long)(deadline % CLOCK_SECOND)};
+	int late = 0;
+
+	pthread_mutex_lock(&q->lock);
+	while (!q->done && late == 0)
+		late = pthread_cond_timedwait(&q->answered, &q->lock, &until);
+	q->left = !q->done;
+	bool done = q->done;
+	pthread_mutex_unlock(&q->lock);
+	return done;
+}
+
+/*
+ * The repository's id; where that cannot be had, its URL as a mount tells it, the caller's, and why in *err. A thread
+ * asks: a store that hangs keeps whoever asks it for ever, and its mount can be asked all the same. Its URL is then
+ * taken as it was given, as looking at the path would hang too.
+ */
+static int identify(const char *url, uint8_t ret_id[static FORMAT_REPO_LEN], char **ret_told, struct error *err)
+{
+	struct inquiry *q = inquiry_new(url);
+	pthread_t thread;
+	int rc;
+
+	if (q == NULL || pthread_create(&thread, NULL, inquire, q) != 0) {
+		if (q != NULL)
+			inquiry_free(q);
+		return error_no_memory(err, "asking the repository");
+	}
+	pthread_detach(thread);
+	if (!wait_for_answer(q)) {
+		*ret_told = strdup(url_path(url));
+		return error_set(err, ERR_TIMEOUT, "'%s' does not answer", url);
+	}
+	rc = q->rc;
+	if (rc == 0)
+		memcpy(ret_id, q->id, FORMAT_REPO_LEN);
+	else
+		*err = q->err;
+	*ret_told = q->told;
+	q->told = NULL;
+	inquiry_free(q);
+	return rc;
+}
+
 /*
  * The spool of the repository at `url`. A mount goes on while its store cannot be reached from here (moved away, down,
- * another user's): it is known by its URL then. Where there is none, why the repository cannot be asked is the error.
+ * hanging, another user's): it is known by its URL then. Where there is none, why the repository cannot be asked is the
+ * error.
  */
 static int find_mount(struct cli *cli, const char *url, char **ret_spool, struct error *err)
 {
 	struct error ignored = ERROR_INIT;
 	uint8_t id[FORMAT_REPO_LEN];
-	int rc = read_id(cli, url, id, err);
+	char *told = NULL;
+	int rc = identify(url, id, &told, err);
 
 	if (rc == 0)
 		return find_spool(id, url, NULL, ret_spool, err);
-	char *told = told_url(url);
 	if (told != NULL && find_spool(NULL, url, told, ret_spool, &ignored) == 0) {
 		log_info(cli->log, "%s; its mount is asked all the same", error_text(err));
 		error_clear(err);
