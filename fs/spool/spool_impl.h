@@ -32,7 +32,7 @@
 #define SPOOL_RETRY_FIRST CLOCK_SECOND
 #define SPOOL_RETRY_MOST (300 * CLOCK_SECOND)
 /* An overlay of such a weight (commit.h) moves to what it committed, when it can. */
-enum { SPOOL_GROWN = 100000, SPOOL_TEXT_MAX = 300 };
+enum { SPOOL_GROWN = 100000, SPOOL_TEXT_MAX = ERROR_TEXT_MAX };
 
 /* A commit that was asked for. */
 struct spool_wait {

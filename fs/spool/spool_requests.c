@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: MIT */
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -144,6 +145,9 @@ static bool find_overdue(struct spool *s, struct overdue *ret, bool *ret_any)
 			*ret = (struct overdue){.done = w->done, .arg = w->arg};
 			error_set(&ret->why, ERR_TIMEOUT, "the commit of '%s' gets nowhere%s%s; it goes on", c->name,
 				c->last_error[0] != '\0' ? ": " : "", c->last_error);
+			if (c->last_error[0] == '\0') /* a store that hangs says nothing itself */
+				snprintf(c->last_error, sizeof(c->last_error), "no progress for %lld s",
+					(long long)(s->patience / CLOCK_SECOND));
 			return true;
 		}
 	}
