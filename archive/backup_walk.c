@@ -12,6 +12,18 @@
 #include "base/fileio.h"
 #include "base/hex.h"
 
+/* Of a very long path its beginning and its end are enough to find it, and leave room for what is to be said of it. */
+static void shorten(char *path)
+{
+	enum { LONGEST = 400, HEAD = 200, TAIL = 190 };
+	size_t len = strlen(path);
+
+	if (len <= LONGEST)
+		return;
+	memcpy(path + HEAD, " ... ", 5);
+	memmove(path + HEAD + 5, path + len - TAIL, TAIL + 1);
+}
+
 void walk_warn(struct backup *b, const char *path, const char *fmt, ...)
 {
 	char what[512];
@@ -21,6 +33,8 @@ void walk_warn(struct backup *b, const char *path, const char *fmt, ...)
 	vsnprintf(what, sizeof(what), fmt, ap);
 	va_end(ap);
 	char *shown = hex_printable(path, strlen(path));
+	if (shown != NULL)
+		shorten(shown);
 	pthread_mutex_lock(&b->lock);
 	b->missing = true;
 	b->result->skipped++;
