@@ -246,10 +246,10 @@ def test_a_store_that_fails_is_tried_again_until_it_works(bare, tmpfs, trouble, 
         assert seen["last_error"].endswith(words), seen["last_error"]
         lines = [line for line in read(log).splitlines() if "cannot commit 'db': " in line]
         assert words in lines[0] and lines[0].endswith("what was written is kept, and tried again")
-        until(lambda: read(log).count("cannot commit 'db': ") > len(lines), "it is tried again by itself")
+        until(lambda: read(log).count("cannot commit 'db': ") > len(lines), "it is tried again by itself", 70)
         assert read(work + "/a") == "behind" and read(mnt + "/db/latest/a") == "before"
         trouble(tmpfs, False)
-        until(lambda: read(mnt + "/db/latest/a") == "behind", "the snapshot is there", 20)
+        until(lambda: read(mnt + "/db/latest/a") == "behind", "the snapshot is there", 70)
         healed = until(lambda: row(mnt, "db")["state"] == "clean" and row(mnt, "db"), "status.json tells so")
         assert healed["last_error"] is None and healed["next_try"] is None and healed["pending_changes"] == 0
     assert count(repo, "db") == 2
