@@ -150,6 +150,8 @@ static int layer_open(int dir, struct layer *l, bool read_only, struct error *er
 {
 	struct stat st;
 	l->fd = openat(dir, l->name, (read_only ? O_RDONLY : O_RDWR) | O_NOFOLLOW | O_CLOEXEC);
+	if (l->fd < 0 && errno == EROFS) /* it can still be read; who writes hears of it then */
+		l->fd = openat(dir, l->name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (l->fd < 0)
 		return error_set_errno(err, errno, "opening the staged file '%s'", l->name);
 	if (fstat(l->fd, &st) != 0)

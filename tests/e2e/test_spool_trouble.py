@@ -331,6 +331,7 @@ def test_a_staging_disk_that_turns_read_only_refuses_at_once_and_keeps_what_was_
             assert refused(commit, works[0])
             assert at_once(read, mnt + "/files/latest/saved") == "saved"
             assert at_once(read, mnt + "/spool/files/saved") == "saved"
+            assert at_once(read, works[1] + "/a") == "closed"
             assert row(mnt, "db")["state"] == "retrying" and row(mnt, "db")["last_error"]
             assert "Read-only file system" in read(log)
         finally:
