@@ -82,6 +82,7 @@ def restore(bench, data, turn, timed=True):
 def one_round(bench, data, turn):
     """All of this file for one data set; the repositories are left for the mounts' rows."""
     bench.say(f'{data.kind}, round {turn + 1}: {data.note}')
+    bench.many_files = data.kind == 'tree'
     first(bench, data, turn)
     later(bench, data, turn)
     if data.kind == 'tree':
@@ -95,4 +96,5 @@ def drop(bench):
     """The repositories of this data set are not needed any more."""
     for tool in bench.tools:
         tool.drop()
+    bench.sweep()
     os.sync()
