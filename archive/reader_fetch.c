@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: MIT */
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -52,19 +51,14 @@ static void *thread_main(void *arg);
 
 void fetch_rouse_locked(struct reader *r)
 {
-	sigset_t all, before;
-
 	if (r->sleeping > 0) {
 		pthread_cond_signal(&r->work);
 		return;
 	}
 	if (r->thread_count == r->thread_max || r->stopping)
 		return;
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	if (pthread_create(&r->threads[r->thread_count], NULL, thread_main, r) == 0)
+	if (host_thread(&r->threads[r->thread_count], thread_main, r) == 0)
 		r->thread_count++;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
 }
 
 void fetch_queue_locked(struct reader *r, struct run *run)

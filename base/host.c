@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
 #include <string.h>
@@ -64,4 +65,15 @@ char *host_name(void)
 void host_trim(void)
 {
 	(void)malloc_trim(0);
+}
+
+int host_thread(pthread_t *ret_thread, void *(*fn)(void *arg), void *arg)
+{
+	sigset_t all;
+	sigset_t before;
+	(void)sigfillset(&all);
+	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
+	int failed = pthread_create(ret_thread, NULL, fn, arg);
+	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	return failed;
 }

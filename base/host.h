@@ -4,10 +4,11 @@
 
 /*
  * What drfs needs from its host beside files and clocks: randomness, guarded
- * memory for secrets, and names. host_init() is called once by main before
+ * memory for secrets, threads, and names. host_init() is called once by main before
  * any thread starts (libsodium's own set-up; core dumps off; malloc arenas 2).
  */
 
+#include <pthread.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -30,6 +31,8 @@ int host_equal(const void *a, const void *b, size_t len);
 char *host_name(void);
 /* Gives unused heap back to the system (malloc_trim). */
 void host_trim(void);
+/* Begins a thread with all signals blocked: they are for the main thread. 0 or an errno. The caller joins or detaches it. */
+int host_thread(pthread_t *ret_thread, void *(*fn)(void *arg), void *arg);
 
 /*
  * Names of owners, cached, thread-safe. The user database is asked without a lock held; it may ask the network.

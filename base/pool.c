@@ -2,10 +2,11 @@
 #include "base/pool.h"
 
 #include <pthread.h>
-#include <signal.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
+
+#include "base/host.h"
 
 enum { THREADS_MAX = 1024, THREAD_NAME_MAX = 16 };
 
@@ -50,17 +51,12 @@ static void *pool_work(void *arg)
 	return NULL;
 }
 
-/* Signals are for the main thread: workers begin with all of them blocked. Returns how many threads began. */
+/* Returns how many threads began. */
 static unsigned pool_start(struct pool *pool, unsigned threads)
 {
-	sigset_t all;
-	sigset_t before;
 	unsigned begun = 0;
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	while (begun < threads && pthread_create(&pool->threads[begun], NULL, pool_work, pool) == 0)
+	while (begun < threads && host_thread(&pool->threads[begun], pool_work, pool) == 0)
 		begun++;
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
 	return begun;
 }
 

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -14,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/host.h"
 
 enum { LINE_CAP = 512, WIDTH_DEFAULT = 80 };
 
@@ -168,18 +168,12 @@ static void *draw_loop(void *arg)
 static int start_thread(struct progress *p)
 {
 	pthread_condattr_t attr;
-	sigset_t all;
-	sigset_t before;
 	(void)pthread_condattr_init(&attr);
 	(void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
 	(void)pthread_cond_init(&p->stop, &attr);
 	(void)pthread_condattr_destroy(&attr);
 	(void)pthread_mutex_init(&p->lock, NULL);
-	(void)sigfillset(&all);
-	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	int rc = pthread_create(&p->thread, NULL, draw_loop, p);
-	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-	return rc;
+	return host_thread(&p->thread, draw_loop, p);
 }
 
 static void progress_release(struct progress *p)

@@ -13,6 +13,7 @@
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/fileio.h"
+#include "base/host.h"
 #include "base/jsonout.h"
 #include "fs/mountpoint.h"
 #include "tools/cli.h"
@@ -239,7 +240,7 @@ static int identify(const char *url, uint8_t ret_id[static FORMAT_REPO_LEN], cha
 	pthread_t thread;
 	int rc;
 
-	if (q == NULL || pthread_create(&thread, NULL, inquire, q) != 0) {
+	if (q == NULL || host_thread(&thread, inquire, q) != 0) {
 		if (q != NULL)
 			inquiry_free(q);
 		return error_no_memory(err, "asking the repository");

@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,6 +12,7 @@
 
 #include "base/clock.h"
 #include "base/hex.h"
+#include "base/host.h"
 
 /* The thread makes SPARES when half of them are gone; before it is worth while, files must follow one another. */
 enum { SPARES = 16, NAME_RAW = STAGE_NAME_LEN / 2, EAGER_AFTER = 8 };
@@ -124,16 +124,6 @@ void stage_free(struct stage *s)
 	free(s);
 }
 
-static void begin_thread_locked(struct stage *s)
-{
-	sigset_t all, before;
-
-	sigfillset(&all);
-	pthread_sigmask(SIG_SETMASK, &all, &before);
-	s->running = pthread_create(&s->thread, NULL, thread_main, s) == 0;
-	pthread_sigmask(SIG_SETMASK, &before, NULL);
-}
-
 /* Files that follow one another are made beforehand from the EAGER_AFTER-th on. */
 static void look_ahead_locked(struct stage *s)
 {
@@ -145,7 +135,7 @@ static void look_ahead_locked(struct stage *s)
 		return;
 	s->wanted = true;
 	if (!s->running)
-		begin_thread_locked(s);
+		s->running = host_thread(&s->thread, thread_main, s) == 0;
 	else
 		pthread_cond_signal(&s->wake);
 }
