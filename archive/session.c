@@ -232,10 +232,13 @@ static int64_t moment_of(const struct session *s, const char *dataset, int64_t n
 	const struct snapshot *newest = s->set->list[first + count - 1];
 	if (newest->time < now || newest->time == INT64_MAX)
 		return now;
-	log_warn(s->repo->log,
-		"the clock was set back, or was ahead once: '%s/%s' is %lld s ahead of it, the new snapshot is put "
-		"right behind that one",
-		dataset, newest->name, (long long)((newest->time - now) / CLOCK_SECOND));
+	/* Two hosts whose clocks were measured a little differently are nothing to tell of. */
+	if (newest->time - now >= CLOCK_SECOND)
+		log_warn(s->repo->log,
+			"the clock was set back, or was ahead once: '%s/%s' is %lld s ahead of it, the new snapshot is "
+			"put "
+			"right behind that one",
+			dataset, newest->name, (long long)((newest->time - now) / CLOCK_SECOND));
 	return newest->time + 1;
 }
 
