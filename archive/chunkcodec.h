@@ -21,8 +21,9 @@ enum chunk_compression { CHUNK_RAW = 0, CHUNK_ZSTD = 1, CHUNK_ZSTD_PREFIX = 2 };
 enum { CHUNK_HEADER_LEN = 4 };
 
 struct chunk_encoder;
-/* `level`: zstd, 0: store as it is. */
+/* `level`: zstd, 0: store as it is. ERR_NO_MEMORY. */
 int chunk_encoder_new(int level, struct chunk_encoder **ret_encoder, struct error *err);
+/* NULL is a no-op. */
 void chunk_encoder_free(struct chunk_encoder *e);
 /*
  * Header and payload, unsealed, appended to *ret (cleared first). What does not compress is noticed by a probe and
@@ -32,7 +33,9 @@ int chunk_encode(
 	struct chunk_encoder *e, const void *plain, size_t len, struct buf *ret, bool *ret_raw, struct error *err);
 
 struct chunk_decoder;
+/* Serves one chunk after the other. ERR_NO_MEMORY. */
 int chunk_decoder_new(struct chunk_decoder **ret_decoder, struct error *err);
+/* NULL is a no-op. */
 void chunk_decoder_free(struct chunk_decoder *d);
 /*
  * Opens `sealed` (in place: it is overwritten) and unpacks exactly `plain_len` bytes into dst. `base` is the decoded

@@ -88,6 +88,7 @@ struct feed {
 };
 
 /* ---- feed.c ---- */
+/* The walker's thread of a told backup: runs what tells, up to queue_end(). Returns NULL. */
 void *feed_main(void *backup);
 /* The tree stands: figures and checks of the statement. */
 int feed_finish(struct backup *b, const struct snapshot *s, struct error *err);
@@ -97,12 +98,15 @@ bool feed_is_base(const struct backup *b, const struct snapshot *s);
 const char *feed_owner(struct feed *f, const char *name);
 
 /* ---- feed_entry.c ---- */
-void told_free(struct backup *b, struct told *told); /* NULL is a no-op */
+/* Closes its reader and frees it. NULL is a no-op. */
+void told_free(struct backup *b, struct told *told);
 /* The reader is not needed any more. */
 void told_close(struct backup *b, struct told *told);
+/* Bytes of memory that it counts for in the queue. */
 size_t told_weight(const struct told *told);
 
 /* ---- feed_read.c ---- */
+/* Reads the told file into chunks of the item. By a reader's thread; errors of its source go to *err. */
 int told_read(struct backup *b, struct item *item, struct error *err);
 /* Where data lies: as sparse_next(). */
 int told_next(
@@ -139,8 +143,11 @@ int feed_archived(struct backup *b, const struct entry *entry, struct feed_reade
 
 /* ---- feed_dump.c ---- */
 /* What is told goes by, by the walker, before it is handed on. */
+/* The root was told: the dataset itself may be a dump, as the base has it. ERR_NO_MEMORY, or what the reader says. */
 int dump_meet_root(struct feed *f, struct error *err);
+/* An entry was: notes its name, and what a table of contents holds. ERR_NO_MEMORY, or as its reader. */
 int dump_meet_entry(struct feed *f, const struct item *item, const struct feed_content *content, struct error *err);
+/* A stretch was, under another prefix: its folder may be a dump there. ERR_NO_MEMORY, or what the reader says. */
 int dump_meet_move(struct feed *f, uint64_t first, uint64_t end, const struct feed_rename *rename, struct error *err);
 #define DUMP_TOC "toc.dat"
 /* A prefix of one component. */
@@ -153,6 +160,7 @@ int dump_find_in_base(const struct feed *f, const struct buf *key, const struct 
 /* Appends the bytes of a table of contents to the dump's, or says that it is too large. */
 int dump_slurp(
 	const struct feed_reader *reader, uint64_t size, struct dump *dump, struct dump_file *file, struct error *err);
+/* Frees what was gathered. */
 void dumps_release(struct feed *f);
 
 /* ---- feed_verdict.c ---- */

@@ -78,7 +78,7 @@ uint64_t reader_file_size(const struct reader_file *f);
 struct reader_span {
 	const uint8_t *data;
 	size_t len;
-	const struct chunk *chunk; /* the pin behind data */
+	const struct chunk *chunk; /* the pin behind data; of its other bytes some may not be there yet */
 };
 enum { READER_SPANS_MAX = 512 };
 /*

@@ -172,6 +172,7 @@ struct reader {
 
 /* ---- reader_room.c ---- */
 
+/* Takes r->lock. */
 void reader_lock(struct reader *r);
 /* Also gives back, after unlocking, what was thrown out meanwhile. */
 void reader_unlock(struct reader *r);
@@ -181,26 +182,32 @@ size_t room_charge(size_t len);
 bool room_try_locked(struct reader *r, size_t n, bool ahead);
 /* Reserves `n`, waiting for what others let go; the lock is let go meanwhile. */
 void room_wait_locked(struct reader *r, size_t n);
+/* Gives a charge back; who waits for room looks again. */
 void room_give_locked(struct reader *r, size_t n);
 /*
  * A buffer, paid from *spare; more is taken when that is not enough. `soon`: so many of its bytes are about to be
  * written, and are best touched at once. False without memory. Takes the lock.
  */
 bool room_buf_new(struct reader *r, size_t len, size_t soon, size_t *spare, struct room_buf *ret);
-/* [from, to) of it is about to be written. */
+/* [from, to) of it is about to be written: touches these pages by one call. Without the lock. */
 void room_buf_touch(const struct room_buf *b, size_t from, size_t to);
 /* Keeps it for the next one and takes its charge back. An empty one is a no-op. */
 void room_buf_free_locked(struct reader *r, struct room_buf *b);
+/* The same, taking the lock. */
 void room_buf_free(struct reader *r, struct room_buf *b);
 /* Unmaps all that is idle. */
 void room_release(struct reader *r);
 
 /* ---- reader_cache.c ---- */
 
+/* The slot of that id; or, with an offset, the base that lies there in pack `id`. In any state; no ref is taken. NULL.
+ */
 struct slot *cache_find_locked(struct reader *r, enum slot_class class, const struct id *id, uint64_t offset);
 /* A new slot in the table, BUSY, with one ref. NULL without memory. */
 struct slot *cache_add_locked(struct reader *r, enum slot_class class, const struct chunk_ref *ref);
+/* One more pin: it is not evicted. */
 void cache_ref_locked(struct reader *r, struct slot *s);
+/* One less; the last one makes a READY slot evictable, and frees one that is out of the table. */
 void cache_unref_locked(struct reader *r, struct slot *s);
 /* BUSY to READY: takes the buffer or the node over, pays from *spare. */
 void cache_ready_locked(struct reader *r, struct slot *s, struct room_buf *buf, struct node *node, size_t *spare);
@@ -221,10 +228,13 @@ void cache_wake_locked(struct reader *r, struct slot *s);
 void cache_keep_base_locked(struct reader *r, const struct locator *loc, struct room_buf *buf);
 /* Throws out the one that is wanted least. False: there is none. */
 bool cache_evict_locked(struct reader *r, bool ahead);
+/* Puts a slot that is in no list into one. */
 void slot_list_push(struct slot_list *list, struct slot *s, bool front);
+/* Takes it out of the list that it is in. */
 void slot_list_remove(struct slot_list *list, struct slot *s);
 /* Frees what evicted slots left behind; without the lock. */
 void slot_free_list(struct slot *s);
+/* At the end: evicts all, of which nothing may be pinned. Takes the lock. */
 void cache_release(struct reader *r);
 
 /* ---- reader_get.c ---- */
@@ -235,6 +245,7 @@ void cache_release(struct reader *r);
  */
 int slot_get(struct reader *r, enum slot_class class, const struct chunk_ref *ref, uint32_t first, bool patient,
 	struct slot **ret_slot, struct error *err);
+/* Gives the pin back. Takes the lock. */
 void slot_put(struct reader *r, struct slot *s);
 /* Every number in a reference is one that this version can hold. ERR_CORRUPT. */
 int ref_check(const struct chunk_ref *ref, struct error *err);
@@ -249,6 +260,7 @@ struct loaded {
 	size_t spare;         /* charged, and in none of the above */
 };
 
+/* The kind of pack that it lies in. */
 static inline enum object_kind slot_kind(enum slot_class class)
 {
 	return class == SLOT_NODE ? KIND_TREE_PACK : KIND_DATA_PACK;
@@ -263,7 +275,7 @@ int load_fetch(struct reader *r, enum slot_class class, const struct locator *lo
 	struct room_buf *ret_sealed, uint8_t ret_key[static FORMAT_KEY_LEN], struct error *err);
 /* Where a chunk of data lies, for its seal. Borrows loc. */
 struct seal_place load_place(const struct reader *r, enum object_kind kind, const struct locator *loc);
-/* "what is damaged", wrapped around why it does not decode. */
+/* Wraps *err with which piece of which pack is damaged, unless status is 0 or a lack of memory. Returns status. */
 int load_damaged(enum object_kind kind, const struct locator *loc, int status, struct error *err);
 /* Decodes what stands alone and was fetched: `sealed` is overwritten. */
 int load_sealed(struct reader *r, enum slot_class class, const struct chunk_ref *ref, uint8_t *sealed, struct loaded *l,
@@ -276,8 +288,11 @@ void load_settle_locked(struct reader *r, struct slot *s, int status, struct loa
 /* One range that must be there whole. */
 int load_range(struct reader *r, enum object_kind kind, const struct id *pack, uint64_t off, size_t len, uint8_t *dst,
 	struct error *err);
+/* A decoder, the caller's until kit_give(). NULL without memory. Takes the lock. */
 struct kit *kit_take(struct reader *r, struct error *err);
+/* Keeps it for the next one, or frees it. Takes the lock. */
 void kit_give(struct reader *r, struct kit *kit);
+/* At the end: frees those that are kept. */
 void kits_free(struct reader *r);
 
 /* ---- reader_grow.c ---- */
@@ -299,6 +314,7 @@ void grow_drop_locked(struct reader *r);
 
 /* ---- reader_fetch.c ---- */
 
+/* How many threads there may be; 0: by cores and the store. None is begun yet. */
 void fetch_init(struct reader *r, unsigned threads);
 /* Ends the threads and drops what is queued. */
 void fetch_stop(struct reader *r);
@@ -317,28 +333,35 @@ bool fetch_drop_locked(struct reader *r);
 
 /* ---- reader_ahead.c ---- */
 
+/* Queues what will be wanted soon; returns how many of the refs were taken, as reader_prefetch(). Takes the lock. */
 size_t ahead_fetch(struct reader *r, enum slot_class class, const struct chunk_ref *refs, size_t count);
 
 /* ---- reader_keys.c ---- */
 
+/* An empty cache of keys in guarded memory. ERR_NO_MEMORY. */
 int keys_new(struct repo *repo, struct keys **ret_keys, struct error *err);
+/* Wipes them. NULL is a no-op. */
 void keys_free(struct keys *k);
 /* The key of a pack; who asks for one that is being fetched waits for it. */
 int keys_get(struct keys *k, enum object_kind kind, const struct id *pack, uint8_t ret_key[static FORMAT_KEY_LEN],
 	struct error *err);
+/* Is it there now? */
 bool keys_has(struct keys *k, const struct id *pack);
 /* A key that came with something else and was checked against the id. */
 void keys_put(struct keys *k, const struct id *pack, const uint8_t key[static FORMAT_KEY_LEN]);
 
 /* ---- reader_stale.c ---- */
 
+/* catalog_dir NULL: a catalog of its own, made when it is first needed. ERR_NO_MEMORY. */
 int stale_new(struct repo *repo, const char *catalog_dir, struct stale **ret_stale, struct error *err);
+/* NULL is a no-op. */
 void stale_free(struct stale *s);
 /* Where the index says it lies now, if that is another place than ref's. ERR_NOT_FOUND. */
 int stale_resolve(struct stale *s, const struct chunk_ref *ref, struct chunk_ref *ret_ref, struct error *err);
 
 /* ---- reader_nodes.c ---- */
 
+/* Makes r->source read from this cache. */
 void nodes_source_init(struct reader *r);
 
 /* ---- reader_extents.c ---- */
@@ -356,10 +379,13 @@ struct extent_at {
 	const struct chunk_ref *ref; /* NULL: hole */
 	uint32_t offset;             /* in the chunk */
 };
+/* Copies what it needs of the entry. ERR_CORRUPT: its extents do not add up to its size. */
 int extents_new(struct reader *r, const struct entry *entry, struct reader_extents **ret_extents, struct error *err);
+/* NULL is a no-op. */
 void extents_free(struct reader_extents *x);
 /* What covers file offset `off` (below the size). */
 int extents_at(struct reader_extents *x, uint64_t off, struct extent_at *at, struct error *err);
+/* Lets go of what *at pins. */
 void extents_at_release(struct reader_extents *x, struct extent_at *at);
 
 /* ---- reader_stream.c ---- */
@@ -385,8 +411,11 @@ struct stream_advice {
 	uint64_t from, to;
 	bool sequential;
 };
+/* Nobody reads yet. */
 void streams_init(struct streams *s, uint64_t window_max);
+/* Frees its lock. */
 void streams_release(struct streams *s);
+/* Somebody reads [off, off + len) of a file of `size` bytes. Any thread. */
 struct stream_advice streams_read(struct streams *s, uint64_t off, uint64_t len, uint64_t size);
 /* Only up to `end` was there room for. */
 void streams_fetched(struct streams *s, const struct stream_advice *advice, uint64_t end);
