@@ -235,9 +235,8 @@ static int64_t moment_of(const struct session *s, const char *dataset, int64_t n
 	/* Two hosts whose clocks were measured a little differently are nothing to tell of. */
 	if (newest->time - now >= CLOCK_SECOND)
 		log_warn(s->repo->log,
-			"the clock was set back, or was ahead once: '%s/%s' is %lld s ahead of it, the new snapshot is "
-			"put "
-			"right behind that one",
+			"the clock was set back, or was ahead once: '%s/%s' is %lld s ahead of it, the new snapshot "
+			"is put right behind that one",
 			dataset, newest->name, (long long)((newest->time - now) / CLOCK_SECOND));
 	return newest->time + 1;
 }
