@@ -93,10 +93,12 @@ static int pass_damage(struct tree_cursor *c, uint64_t rank, uint64_t entries, u
 	return tree_cursor_seek_rank(c, good, err);
 }
 
-/* Goes on behind the damage, which `why` tells of. Status as of a step: ERR_NOT_FOUND at the end. */
-static int step_over(struct restore *r, const struct restore_pass *pass, struct tree_cursor *c, struct error *why)
+/* Goes on behind the damage that begins at `rank` and of which `why` tells. Status as of a step: ERR_NOT_FOUND at the
+ * end. */
+static int step_over(
+	struct restore *r, const struct restore_pass *pass, struct tree_cursor *c, uint64_t rank, struct error *why)
 {
-	uint64_t rank = tree_cursor_rank(c) + 1, good = rank;
+	uint64_t good = rank;
 	struct error step = ERROR_INIT;
 	int status = pass_damage(c, rank, r->snapshot->root.entries, &good, &step);
 	if (!pass->quiet && (status == 0 || status == ERR_NOT_FOUND))
@@ -113,7 +115,26 @@ static int next_entry(struct restore *r, const struct restore_pass *pass, struct
 	/* A node that is missing is ERR_CORRUPT: this is the end. */
 	if (status == ERR_NOT_FOUND || skip || !restore_is_damage(status))
 		return status;
-	return step_over(r, pass, c, err);
+	return step_over(r, pass, c, tree_cursor_rank(c) + 1, err);
+}
+
+/* A cursor at the first entry of what is restored, or the first behind it that can be read; without entry: the end. */
+static int first_entry(
+	struct restore *r, const struct restore_pass *pass, struct tree_cursor **ret_cursor, struct error *err)
+{
+	struct error why = ERROR_INIT;
+	int status = tree_cursor_new_nowhere(r->nodes, &r->snapshot->root, ret_cursor, err);
+	if (status != 0)
+		return status;
+	status = tree_cursor_seek(*ret_cursor, r->base.data, r->base.len, &why);
+	/* A root that is the only leaf has nothing behind it. */
+	if (status != ERR_NOT_FOUND && restore_is_damage(status) && r->snapshot->root.level > 0)
+		status = step_over(r, pass, *ret_cursor, tree_cursor_rank(*ret_cursor), &why);
+	if (status == ERR_NOT_FOUND)
+		return 0;
+	if (status != 0 && err)
+		*err = why;
+	return status;
 }
 
 int restore_walk(struct restore *r, const struct restore_pass *pass, struct error *err)
@@ -125,7 +146,7 @@ int restore_walk(struct restore *r, const struct restore_pass *pass, struct erro
 	if (r->snapshot->root.entries == 0)
 		return 0;
 	buf_put_u8(&current, 0); /* never NULL from here on, for memcmp */
-	int status = tree_cursor_new_at(r->nodes, &r->snapshot->root, r->base.data, r->base.len, &c, err);
+	int status = first_entry(r, pass, &c, err);
 	while (status == 0) {
 		const struct entry *e = tree_cursor_entry(c);
 		if (!e || !restore_begins(e->key, e->key_len, &r->base))

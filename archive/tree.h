@@ -58,8 +58,12 @@ int tree_cursor_new(
 /* The same, but standing at the first entry with key >= key (or at the end): reads nothing else on the way. */
 int tree_cursor_new_at(struct node_source *source, const struct tree_root *root, const uint8_t *key, size_t key_len,
 	struct tree_cursor **ret_cursor, struct error *err);
+/* The same, but standing nowhere and having read nothing. */
+int tree_cursor_new_nowhere(
+	struct node_source *source, const struct tree_root *root, struct tree_cursor **ret_cursor, struct error *err);
 void tree_cursor_free(struct tree_cursor *c); /* NULL is a no-op */
-/* Places it at the first entry with key >= key. ERR_NOT_FOUND: there is none (the cursor is at the end). */
+/* Places it at the first entry with key >= key. ERR_NOT_FOUND: there is none (the cursor is at the end). Other errors:
+ * a node on the way cannot be read; the rank is then that of the first entry below this node, and there is no entry. */
 int tree_cursor_seek(struct tree_cursor *c, const uint8_t *key, size_t key_len, struct error *err);
 /* Places it at the entry of that rank (0-based). ERR_NOT_FOUND past the end. */
 int tree_cursor_seek_rank(struct tree_cursor *c, uint64_t rank, struct error *err);

@@ -95,8 +95,10 @@ int tree_cursor_seek(struct tree_cursor *c, const uint8_t *key, size_t key_len, 
 		base += node->children[index].before;
 		status = path_down(c, level, (uint32_t)index, err);
 	}
-	if (status != 0)
+	if (status != 0) {
+		c->rank = base;
 		return status;
+	}
 	const struct node *leaf = c->path[0].node;
 	int32_t index = node_search(leaf, key, key_len);
 	if (index < 0 || node_key_compare(leaf->list[index].key, leaf->list[index].key_len, key, key_len) != 0)
@@ -104,7 +106,7 @@ int tree_cursor_seek(struct tree_cursor *c, const uint8_t *key, size_t key_len, 
 	return tree_cursor_seek_rank(c, base + (uint64_t)index, err);
 }
 
-static int cursor_new(
+int tree_cursor_new_nowhere(
 	struct node_source *source, const struct tree_root *root, struct tree_cursor **ret_cursor, struct error *err)
 {
 	if (root->level > NODE_LEVEL_MAX)
@@ -123,7 +125,7 @@ int tree_cursor_new_at(struct node_source *source, const struct tree_root *root,
 {
 	struct tree_cursor *c = NULL;
 	struct error why = ERROR_INIT;
-	int status = cursor_new(source, root, &c, err);
+	int status = tree_cursor_new_nowhere(source, root, &c, err);
 	if (status != 0)
 		return status;
 	/* Nodes that are missing are ERR_CORRUPT, so this can only mean the end. */
@@ -142,7 +144,7 @@ int tree_cursor_new(
 	struct node_source *source, const struct tree_root *root, struct tree_cursor **ret_cursor, struct error *err)
 {
 	struct tree_cursor *c = NULL;
-	int status = cursor_new(source, root, &c, err);
+	int status = tree_cursor_new_nowhere(source, root, &c, err);
 	if (status != 0)
 		return status;
 	status = root->entries > 0 ? tree_cursor_seek_rank(c, 0, err) : 0;

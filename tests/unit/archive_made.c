@@ -286,12 +286,25 @@ size_t made_count(struct repo *repo, const char *prefix)
 	return count;
 }
 
-void made_damage(struct repo *repo, const char *name)
+/* at == SIZE_MAX: in the middle. */
+static void flip(struct repo *repo, const char *name, size_t at)
 {
 	struct buf object = {0};
 	assert_int_equal(store_get_all(repo->store, NULL, name, 1 << 26, &object, NULL), 0);
-	object.data[object.len / 2] ^= 4;
+	at = at == SIZE_MAX ? object.len / 2 : at;
+	assert_true(at < object.len);
+	object.data[at] ^= 4;
 	assert_int_equal(store_del(repo->store, NULL, name, NULL), 0);
 	assert_int_equal(store_put_mem(repo->store, NULL, name, object.data, object.len, NULL, NULL), 0);
 	buf_release(&object);
+}
+
+void made_damage(struct repo *repo, const char *name)
+{
+	flip(repo, name, SIZE_MAX);
+}
+
+void made_damage_at(struct repo *repo, const char *name, size_t at)
+{
+	flip(repo, name, FORMAT_HEADER_LEN + at);
 }

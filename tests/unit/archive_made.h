@@ -57,5 +57,7 @@ void made_expect_chunks(struct catalog *catalog, uint32_t first, uint32_t count,
 size_t made_count(struct repo *repo, const char *prefix);
 /* A flipped bit in an object that stands, as a bad disk does. */
 void made_damage(struct repo *repo, const char *name);
+/* The same, that many bytes behind the object's header. */
+void made_damage_at(struct repo *repo, const char *name, size_t at);
 
 #endif
