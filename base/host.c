@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <malloc.h>
+#include <sched.h>
 #include <signal.h>
 #include <sodium.h>
 #include <stdlib.h>
@@ -67,13 +68,27 @@ void host_trim(void)
 	(void)malloc_trim(0);
 }
 
+/* A thread else begins with the cores of the one that makes it. */
+static void with_all_cores(pthread_attr_t *attr)
+{
+	cpu_set_t cores;
+	if (sched_getaffinity(getpid(), sizeof(cores), &cores) == 0)
+		(void)pthread_attr_setaffinity_np(attr, sizeof(cores), &cores);
+}
+
 int host_thread(pthread_t *ret_thread, void *(*fn)(void *arg), void *arg)
 {
+	pthread_attr_t attr;
+	int failed = pthread_attr_init(&attr);
+	if (failed != 0)
+		return failed;
+	with_all_cores(&attr);
 	sigset_t all;
 	sigset_t before;
 	(void)sigfillset(&all);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &before);
-	int failed = pthread_create(ret_thread, NULL, fn, arg);
+	failed = pthread_create(ret_thread, &attr, fn, arg);
 	(void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+	pthread_attr_destroy(&attr);
 	return failed;
 }

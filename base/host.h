@@ -31,8 +31,8 @@ int host_equal(const void *a, const void *b, size_t len);
 char *host_name(void);
 /* Gives unused heap back to the system (malloc_trim). */
 void host_trim(void);
-/* Begins a thread with all signals blocked: they are for the main thread. 0 or an errno. The caller joins or detaches
- * it. */
+/* Begins a thread with all signals blocked: they are for the main thread, whose cores it may use, even when the calling
+ * thread is bound to one. 0 or an errno. The caller joins or detaches it. */
 int host_thread(pthread_t *ret_thread, void *(*fn)(void *arg), void *arg);
 
 /*

@@ -13,6 +13,7 @@
 enum { CPUS_MAX = 65536, CGROUP_TEXT_MAX = 64 * 1024 };
 #define CGROUP_ROOT "/sys/fs/cgroup"
 
+/* The main thread's: others may be bound to one core. */
 static unsigned affinity_cores(void)
 {
 	/* The kernel refuses a mask smaller than its own, so larger ones are tried. */
@@ -20,7 +21,7 @@ static unsigned affinity_cores(void)
 		cpu_set_t *set = CPU_ALLOC(cpus);
 		if (!set)
 			break;
-		int rc = sched_getaffinity(0, CPU_ALLOC_SIZE(cpus), set);
+		int rc = sched_getaffinity(getpid(), CPU_ALLOC_SIZE(cpus), set);
 		int n = rc == 0 ? CPU_COUNT_S(CPU_ALLOC_SIZE(cpus), set) : 0;
 		CPU_FREE(set);
 		if (n > 0)

@@ -4,17 +4,34 @@
 
 #include "fs/ops.h"
 
+/* `bytes` of a file go with it. */
+static const struct ops_route *arrived(fuse_req_t req, size_t bytes)
+{
+	struct serve *serve = ops_serve(req);
+
+	follow_request(serve->follow, fuse_req_ctx(req)->pid, bytes);
+	return serve->route;
+}
+
 /* For requests that look: spool/ itself is one of the virtual folders. */
+static const struct fuse_lowlevel_ops *of_look(const struct ops_route *route, fuse_ino_t ino)
+{
+	return nodeid_in_spool(ino) && ino != NODEID_SPOOL ? &route->spool : &route->rest;
+}
+
+static const struct fuse_lowlevel_ops *of_change(const struct ops_route *route, fuse_ino_t ino)
+{
+	return nodeid_in_spool(ino) ? &route->spool : &route->rest;
+}
+
 static const struct fuse_lowlevel_ops *to_look(fuse_req_t req, fuse_ino_t ino)
 {
-	const struct ops_route *route = ops_serve(req)->route;
-	return nodeid_in_spool(ino) && ino != NODEID_SPOOL ? &route->spool : &route->rest;
+	return of_look(arrived(req, 0), ino);
 }
 
 static const struct fuse_lowlevel_ops *to_change(fuse_req_t req, fuse_ino_t ino)
 {
-	const struct ops_route *route = ops_serve(req)->route;
-	return nodeid_in_spool(ino) ? &route->spool : &route->rest;
+	return of_change(arrived(req, 0), ino);
 }
 
 static void route_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
@@ -97,13 +114,13 @@ static void route_open(fuse_req_t req, fuse_ino_t ino, struct fuse_file_info *fi
 
 static void route_read(fuse_req_t req, fuse_ino_t ino, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	to_look(req, ino)->read(req, ino, size, off, fi);
+	of_look(arrived(req, size), ino)->read(req, ino, size, off, fi);
 }
 
 static void route_write(
 	fuse_req_t req, fuse_ino_t ino, const char *data, size_t size, off_t off, struct fuse_file_info *fi)
 {
-	to_change(req, ino)->write(req, ino, data, size, off, fi);
+	of_change(arrived(req, size), ino)->write(req, ino, data, size, off, fi);
 }
 
 /* Files of snapshots have nothing to flush. */

@@ -13,6 +13,7 @@
 
 #include "archive/repo.h"
 #include "fs/faults.h"
+#include "fs/follow.h"
 #include "fs/mount.h"
 #include "fs/namespace.h"
 #include "fs/spool/spool.h"
@@ -36,6 +37,7 @@ struct serve {
 	struct faults *faults;
 	struct serve_poll poll;
 	struct spool *spool;           /* NULL: this mount has none */
+	struct follow *follow;         /* NULL: request threads run where they are put */
 	bool direct_writes;            /* the kernel drops cached pages under uncached writes; set by INIT */
 	struct fuse_session *fuse;     /* set before the first request */
 	atomic_flag handing;           /* a thread hands a file's bytes to the kernel; one at a time */

@@ -149,6 +149,7 @@ static int make_serve(struct session *s, struct error *err)
 	if (rc < 0)
 		return rc;
 	serve->spool_disk = spool_disk(serve->options);
+	serve->follow = follow_new();
 	serve->faults = faults_new(serve->options->log);
 	serve->view = view_new(serve->reader);
 	if (serve->view != NULL)
@@ -216,6 +217,7 @@ static void serve_release(struct serve *serve)
 	namespace_free(serve->ns);
 	view_free(serve->view);
 	reader_close(serve->reader);
+	follow_free(serve->follow);
 	faults_free(serve->faults);
 	free(serve->spool_disk);
 	pthread_mutex_destroy(&serve->poll.lock);

@@ -12,6 +12,7 @@
 #include "base/clock.h"
 #include "base/fileio.h"
 #include "base/hex.h"
+#include "base/host.h"
 #include "catalog/catalog.h"
 #include "fs/spool/parked.h"
 #include "fs/spool/spool_impl.h"
@@ -30,7 +31,7 @@ bool spool_thread(struct spool *s, void *(*main)(void *arg), void *arg)
 {
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, main, arg) != 0)
+	if (host_thread(&thread, main, arg) != 0)
 		return false;
 	pthread_detach(thread);
 	s->threads++;
