@@ -38,7 +38,7 @@ void config_draw(struct repo_config *ret_config)
 		.cipher = seal_fastest_cipher(),
 		.hash = seal_fastest_hash(),
 		.trailer = seal_fastest_trailer(),
-		.chunk_min = 256 << 10,
+		.chunk_min = 512 << 10,
 		.chunk_avg = 1 << 20,
 		.chunk_max = 4 << 20,
 		.small_file = 256 << 10,
