@@ -19,7 +19,6 @@ static struct content *content_new(const struct content_options *options)
 	c->dir = options->dir;
 	c->stage = options->stage;
 	c->read_only = options->read_only;
-	c->small = options->small < CONTENT_SMALL ? options->small : CONTENT_SMALL;
 	c->size = options->size;
 	c->under = options->under;
 	c->under_size = c->under ? reader_file_size(c->under) : 0;
@@ -156,7 +155,7 @@ struct piece content_piece(const struct content *c, uint64_t off, uint64_t end)
 	return p;
 }
 
-int content_add_layer(struct content *c, uint64_t end, struct error *err)
+int content_add_layer(struct content *c, struct error *err)
 {
 	struct layer *l;
 	if (c->count == c->cap) {
@@ -172,7 +171,7 @@ int content_add_layer(struct content *c, uint64_t end, struct error *err)
 		pthread_mutex_unlock(&c->lock);
 		free(old);
 	}
-	int r = layer_make(c, end, &l, err);
+	int r = layer_make(c->dir, c->stage, &l, err);
 	if (r != 0)
 		return r;
 	pthread_mutex_lock(&c->lock);

@@ -7,9 +7,6 @@
  * the archive. Each layer is a sparse file of the staging folder with the list
  * of stretches that it holds; a read takes each byte from the newest layer
  * that holds it, then from the archive where it reaches that far, then zero.
- * A small layer, whose bytes all lie near the file's start, needs no file: it
- * is held in memory, and told as a part of the list, so that small files are
- * made without the disk and are as safe as the row that names them.
  * A layer also says how many bytes of all that lies under it are still seen
  * (`under`): cutting a file short and growing it again brings nothing back.
  *
@@ -41,15 +38,12 @@
 struct content;
 struct stage;
 
-enum { CONTENT_SMALL = 8 << 10 };
-
 struct content_options {
 	int dir;             /* the staging folder, open; borrowed */
 	struct stage *stage; /* where its new files come from; borrowed. NULL: made one by one */
 	const void *layers;  /* as content_record() encoded them; len 0: none. Copied. */
 	size_t layers_len;
-	uint64_t size;  /* as recorded with them */
-	uint32_t small; /* layers that end here may be small; at most CONTENT_SMALL. 0: none that is written */
+	uint64_t size;             /* as recorded with them */
 	struct reader_file *under; /* the bytes in the archive; NULL: none. Taken over, also on failure. */
 	bool read_only;            /* a frozen state, for a commit */
 	bool sealed;   /* a frozen view that has these layers may be open: as if content_freeze() followed */
@@ -107,12 +101,12 @@ int content_changes(struct content *c, content_range_fn *fn, void *arg, struct e
  * caller closes it). ERR_NOT_FOUND: it is not that simple. */
 int content_plain_file(struct content *c, int *ret_fd, struct error *err);
 
-/* Names of the files that encoded layers need, if any: `fn` for each. ERR_CORRUPT. */
+/* Names of the files that encoded layers need: `fn` for each. ERR_CORRUPT. */
 typedef int content_name_fn(void *arg, const char *name, struct error *err);
 int content_layer_names(const void *layers, size_t len, content_name_fn *fn, void *arg, struct error *err);
 /* Are the files of these layers there, and as long as the layers say? ERR_NOT_FOUND, ERR_CORRUPT: not. */
 int content_layers_there(int dir, const void *layers, size_t len, struct error *err);
-/* Do the files of these layers hide any of the first `size` bytes, but for cutting them off? ERR_CORRUPT. */
+/* Do these layers hide any of the first `size` bytes, but for cutting them off? ERR_CORRUPT. */
 int content_layers_hide(const void *layers, size_t len, uint64_t size, bool *ret_any, struct error *err);
 /* Removes the files of encoded layers. What is not there is no error. */
 void content_unlink_layers(int dir, const void *layers, size_t len);

@@ -7,9 +7,7 @@
  *
  * Invariant that crashes, power cuts and frozen views stand on: a byte of a
  * layer's file that any recorded state named (`kept`) is never written again.
- * So what is told to the index may also fail to get there, or get lost. Bytes
- * of a small layer, which has no file, are told with it: they may be written
- * over at any time.
+ * So what is told to the index may also fail to get there, or get lost.
  *
  * Changes pass a gate: writes go through together, and what changes the shape
  * (record, truncate, allocate, append, a new layer) alone. `lock` guards the
@@ -56,8 +54,6 @@ void stretches_put(struct stretches *s, uint64_t off, uint64_t end, bool hole);
 void stretches_cut(struct stretches *s, uint64_t from);
 /* The first stretch that ends behind `off`; count where there is none. */
 size_t stretches_find(const struct stretches *s, uint64_t off);
-/* The end of the last one that is no hole; 0: there is none. */
-uint64_t stretches_data_end(const struct stretches *s);
 bool stretches_meet(const struct stretches *s, uint64_t off, uint64_t end);
 /* Puts all of `other` in, which does not overlap. False: no memory, nothing done. */
 bool stretches_join(struct stretches *s, const struct stretches *other);
@@ -66,8 +62,6 @@ bool stretches_keep(struct stretches *kept, const struct stretches *held);
 
 struct layer {
 	_Atomic unsigned refs; /* the content's own one, and readers that are in its file */
-	bool small;            /* has no file: its bytes lie in `mem`. Changes to false, under the lock and alone */
-	uint8_t *mem;          /* CONTENT_SMALL bytes, guarded by the lock; NULL: none written */
 	int fd;
 	char name[CONTENT_NAME_LEN + 1];
 	struct stretches held; /* as it is now */
@@ -88,7 +82,6 @@ struct content {
 	int dir;
 	struct stage *stage;
 	bool read_only, dirty, sync_failed;
-	uint32_t small;        /* bytes from the start that a new layer holds without a file of its own */
 	struct layer **layers; /* the oldest first */
 	size_t count, cap;
 	uint64_t size;
@@ -114,28 +107,14 @@ void content_leave_alone(struct content *c);
 struct piece content_piece(const struct content *c, uint64_t off, uint64_t end);
 /* The newest layer; NULL: none. */
 struct layer *content_top(const struct content *c);
-/* Puts an empty layer on top, into which may be written up to `end`. Alone, without the lock. */
-int content_add_layer(struct content *c, uint64_t end, struct error *err);
+/* Puts an empty layer on top. Alone, without the lock. */
+int content_add_layer(struct content *c, struct error *err);
 int content_check_range(uint64_t off, uint64_t len, struct error *err);
 int content_check_writable(const struct content *c, struct error *err);
 
-/* ---- content_small.c ---- */
-
-/* May bytes up to `end` be put into the layer as it is? */
-bool layer_reaches(const struct content *c, const struct layer *l, uint64_t end);
-/* Gives a small layer a file. Alone, without the lock. */
-int layer_spill(struct content *c, struct layer *l, struct error *err);
-/* Bytes in and out, without the lock. Writes must be reached by it; who writes is in the gate. */
-int layer_read(
-	struct content *c, struct layer *l, uint64_t off, void *dst, size_t len, size_t *ret_got, struct error *err);
-int layer_write(struct content *c, struct layer *l, uint64_t off, const void *src, size_t len, struct error *err);
-
 /* ---- content_layers.c ---- */
 
-/* Small ones that `end` lies in, else with a file. */
-int layer_make(struct content *c, uint64_t end, struct layer **ret_layer, struct error *err);
-/* A file of the staging folder for it. */
-int layer_make_file(struct content *c, char ret_name[static CONTENT_NAME_LEN + 1], int *ret_fd, struct error *err);
+int layer_make(int dir, struct stage *stage, struct layer **ret_layer, struct error *err);
 void layer_unref(struct layer *l);
 void layers_encode(struct layer *const *layers, size_t count, struct buf *b);
 /* Decodes and opens; caller unrefs all and frees the list. */

@@ -32,7 +32,7 @@ static int read_piece(struct content *c, const struct piece *p, uint8_t *dst, st
 	size_t len = (size_t)(p->end - p->off), got = 0;
 	int r = 0;
 	if (p->layer)
-		r = layer_read(c, p->layer, p->off, dst, len, &got, err);
+		r = fileio_pread(p->layer->fd, p->layer->name, dst, len, p->off, &got, err);
 	else if (p->archive)
 		r = reader_file_read(c->under, p->off, dst, len, &got, err);
 	if (r == 0)
@@ -60,11 +60,11 @@ int content_read(struct content *c, uint64_t off, void *dst, size_t len, size_t 
 	return r;
 }
 
-/* May bytes be written into the top layer there? Under the lock. */
+/* May bytes be written into the file of the top layer there? Under the lock. */
 static bool fits_top(const struct content *c, uint64_t off, uint64_t end)
 {
 	const struct layer *top = content_top(c);
-	return top && layer_reaches(c, top, end) && !stretches_meet(&top->kept, off, end);
+	return top && !stretches_meet(&top->kept, off, end);
 }
 
 /* Room in the list for what is under way to be marked, which must not fail after bytes were written. Under the lock. */
@@ -81,23 +81,16 @@ static void mark(struct content *c, struct layer *top, uint64_t off, uint64_t en
 	c->dirty = true;
 }
 
-/* Gives the top layer a file, or puts another one on top, if that is needed still. Alone; with the lock, which it lets
- * go in between. */
-static int fit_alone(struct content *c, uint64_t off, uint64_t end, struct error *err)
-{
-	if (fits_top(c, off, end))
-		return 0;
-	struct layer *top = content_top(c);
-	pthread_mutex_unlock(&c->lock);
-	int r = top && !layer_reaches(c, top, end) ? layer_spill(c, top, err) : content_add_layer(c, end, err);
-	pthread_mutex_lock(&c->lock);
-	return r;
-}
-
+/* Puts a layer on top if it is needed still. With the lock, which it lets go in between. */
 static int make_fit(struct content *c, uint64_t off, uint64_t end, struct error *err)
 {
+	int r = 0;
 	content_enter_alone(c);
-	int r = fit_alone(c, off, end, err);
+	if (!fits_top(c, off, end)) {
+		pthread_mutex_unlock(&c->lock);
+		r = content_add_layer(c, err);
+		pthread_mutex_lock(&c->lock);
+	}
 	content_leave_alone(c);
 	return r;
 }
@@ -123,7 +116,7 @@ int content_write(struct content *c, uint64_t off, const void *src, size_t len, 
 	if (r == 0) {
 		/* The gate keeps the layer where it is. */
 		pthread_mutex_unlock(&c->lock);
-		r = layer_write(c, top, off, src, len, err);
+		r = fileio_pwrite(top->fd, top->name, src, len, off, err);
 		pthread_mutex_lock(&c->lock);
 	}
 	if (r == 0)
@@ -142,14 +135,17 @@ int content_append(struct content *c, const void *src, size_t len, struct error 
 	content_enter_alone(c);
 	uint64_t off = c->size;
 	r = content_check_range(off, len, err);
-	if (r == 0)
-		r = fit_alone(c, off, off + len, err);
+	bool fits = r == 0 && fits_top(c, off, off + len);
+	pthread_mutex_unlock(&c->lock);
+	if (r == 0 && !fits)
+		r = content_add_layer(c, err);
+	pthread_mutex_lock(&c->lock);
 	struct layer *top = content_top(c);
 	if (r == 0)
 		r = reserve_mark(c, top, err);
 	pthread_mutex_unlock(&c->lock);
 	if (r == 0)
-		r = layer_write(c, top, off, src, len, err);
+		r = fileio_pwrite(top->fd, top->name, src, len, off, err);
 	pthread_mutex_lock(&c->lock);
 	if (r == 0)
 		mark(c, top, off, off + len);

@@ -1,10 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 
 /*
- * Layers and their encoding: version, number of layers; each, the oldest first: 1 for a small one, else 0 and 16 bytes
- * that are its file's name in hex; `under` plus one (0: all); number of stretches, and for each the gap before it and
- * twice its length, plus one for a hole. A small one's bytes follow, stretch by stretch. Version 1 knew no small ones,
- * and had the name alone.
+ * Layers and their encoding: version, number of layers; each, the oldest first: 16 bytes that are its file's name in
+ * hex, `under` plus one (0: all), number of stretches, and for each the gap before it and twice its length, plus one
+ * for a hole.
  */
 
 #include <errno.h>
@@ -18,7 +17,7 @@
 #include "base/hex.h"
 #include "fs/spool/content_impl.h"
 
-enum { LAYERS_VERSION = 2, LAYERS_FILES = 1, STRETCH_LEAST = 2 };
+enum { LAYERS_VERSION = 1, STRETCH_LEAST = 2 };
 
 static struct layer *layer_new(void)
 {
@@ -37,41 +36,24 @@ void layer_unref(struct layer *l)
 		return;
 	if (l->fd >= 0)
 		close(l->fd);
-	free(l->mem);
 	stretches_release(&l->held);
 	stretches_release(&l->kept);
 	free(l);
 }
 
-int layer_make_file(struct content *c, char ret_name[static CONTENT_NAME_LEN + 1], int *ret_fd, struct error *err)
-{
-	return c->stage ? stage_take(c->stage, ret_name, ret_fd, err) : stage_make(c->dir, ret_name, ret_fd, err);
-}
-
-int layer_make(struct content *c, uint64_t end, struct layer **ret_layer, struct error *err)
+int layer_make(int dir, struct stage *stage, struct layer **ret_layer, struct error *err)
 {
 	struct layer *l = layer_new();
 	if (!l)
 		return error_no_memory(err, "a staged file");
-	l->small = c->small > 0 && end <= c->small;
-	int r = l->small ? 0 : layer_make_file(c, l->name, &l->fd, err);
+	int r = stage ? stage_take(stage, l->name, &l->fd, err) : stage_make(dir, l->name, &l->fd, err);
 	if (r != 0) {
 		layer_unref(l);
 		return r;
 	}
-	l->unnamed = !l->small;
+	l->unnamed = true;
 	*ret_layer = l;
 	return 0;
-}
-
-static void encode_name(const struct layer *l, struct buf *b)
-{
-	uint8_t raw[CONTENT_NAME_RAW];
-	buf_put_u8(b, l->small);
-	if (l->small)
-		return;
-	(void)hex_decode(l->name, CONTENT_NAME_LEN, raw);
-	buf_put(b, raw, sizeof(raw));
 }
 
 void layers_encode(struct layer *const *layers, size_t count, struct buf *b)
@@ -82,8 +64,10 @@ void layers_encode(struct layer *const *layers, size_t count, struct buf *b)
 	buf_put_varint(b, count);
 	for (size_t i = 0; i < count; i++) {
 		const struct layer *l = layers[i];
+		uint8_t raw[CONTENT_NAME_RAW];
 		uint64_t at = 0;
-		encode_name(l, b);
+		(void)hex_decode(l->name, CONTENT_NAME_LEN, raw);
+		buf_put(b, raw, sizeof(raw));
 		buf_put_varint(b, l->under + 1); /* wraps on purpose */
 		buf_put_varint(b, l->held.count);
 		for (size_t n = 0; n < l->held.count; n++) {
@@ -92,9 +76,6 @@ void layers_encode(struct layer *const *layers, size_t count, struct buf *b)
 			buf_put_varint(b, (s->end - s->off) << 1 | s->hole);
 			at = s->end;
 		}
-		for (size_t n = 0; l->small && n < l->held.count; n++)
-			if (!l->held.v[n].hole)
-				buf_put(b, l->mem + l->held.v[n].off, (size_t)(l->held.v[n].end - l->held.v[n].off));
 	}
 }
 
@@ -115,39 +96,16 @@ static bool decode_stretches(struct cursor *c, struct stretches *ret)
 	return true;
 }
 
-static bool decode_name(struct cursor *c, uint8_t version, struct layer *l)
-{
-	uint8_t small = version > LAYERS_FILES ? cursor_u8(c) : 0;
-	const uint8_t *raw = small ? NULL : cursor_bytes(c, CONTENT_NAME_RAW);
-	l->small = small == 1;
-	if (raw)
-		hex_encode(raw, CONTENT_NAME_RAW, l->name);
-	return small <= 1 && (small || raw);
-}
-
-static bool decode_small(struct cursor *c, struct layer *l)
-{
-	l->mem = calloc(1, CONTENT_SMALL);
-	for (size_t i = 0; l->mem && i < l->held.count; i++) {
-		const struct stretch *s = &l->held.v[i];
-		if (s->hole)
-			continue;
-		const uint8_t *bytes = s->end <= CONTENT_SMALL ? cursor_bytes(c, (size_t)(s->end - s->off)) : NULL;
-		if (!bytes)
-			return false;
-		memcpy(l->mem + s->off, bytes, (size_t)(s->end - s->off));
-	}
-	return l->mem != NULL;
-}
-
 /* The next layer, without its file; NULL: damaged, or no memory. */
-static struct layer *decode_layer(struct cursor *c, uint8_t version)
+static struct layer *decode_layer(struct cursor *c)
 {
 	struct layer *l = layer_new();
-	if (l && decode_name(c, version, l)) {
+	const uint8_t *raw = cursor_bytes(c, CONTENT_NAME_RAW);
+	if (l && raw) {
+		hex_encode(raw, CONTENT_NAME_RAW, l->name);
 		l->under = cursor_varint(c) - 1;
 		l->recorded = true;
-		if (decode_stretches(c, &l->held) && (!l->small || decode_small(c, l)))
+		if (decode_stretches(c, &l->held))
 			return l;
 	}
 	layer_unref(l);
@@ -167,17 +125,25 @@ static int decode(const void *data, size_t len, int (*each)(void *arg, struct la
 	int r = 0;
 	if (len == 0)
 		return 0;
-	uint8_t version = cursor_u8(&c);
-	if (version != LAYERS_VERSION && version != LAYERS_FILES)
+	if (cursor_u8(&c) != LAYERS_VERSION)
 		return damaged(err);
 	uint64_t count = cursor_varint_max(&c, CONTENT_LAYERS_MAX);
 	if (count == 0)
 		return damaged(err);
 	for (uint64_t i = 0; r == 0 && i < count; i++) {
-		struct layer *l = decode_layer(&c, version);
+		struct layer *l = decode_layer(&c);
 		r = l ? each(arg, l, err) : damaged(err);
 	}
 	return r == 0 && !cursor_done(&c) ? damaged(err) : r;
+}
+
+/* The end of the last stretch that has bytes in the file. */
+static uint64_t data_end(const struct stretches *s)
+{
+	for (size_t i = s->count; i > 0; i--)
+		if (!s->v[i - 1].hole)
+			return s->v[i - 1].end;
+	return 0;
 }
 
 static int layer_open(int dir, struct layer *l, bool read_only, struct error *err)
@@ -190,7 +156,7 @@ static int layer_open(int dir, struct layer *l, bool read_only, struct error *er
 		return error_set_errno(err, errno, "opening the staged file '%s'", l->name);
 	if (fstat(l->fd, &st) != 0)
 		return error_set_errno(err, errno, "looking at the staged file '%s'", l->name);
-	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < stretches_data_end(&l->held))
+	if (!S_ISREG(st.st_mode) || (uint64_t)st.st_size < data_end(&l->held))
 		return error_set(err, ERR_CORRUPT, "the staged file '%s' is shorter than it was", l->name);
 	return 0;
 }
@@ -206,8 +172,6 @@ struct opening {
 static bool keep(struct layer *l, bool sealed)
 {
 	l->sealed = sealed;
-	if (l->small)
-		return true;
 	if (!sealed)
 		return stretches_keep(&l->kept, &l->held);
 	if (!stretches_reserve(&l->kept, 1))
@@ -226,11 +190,10 @@ static int open_each(void *arg, struct layer *l, struct error *err)
 	}
 	o->layers = layers;
 	o->layers[o->count++] = l;
-	int r = l->small ? 0 : layer_open(o->dir, l, o->read_only, err);
+	int r = layer_open(o->dir, l, o->read_only, err);
 	if (r == 0 && !keep(l, o->sealed))
 		r = error_no_memory(err, "staged layers");
-	l->unsynced = true; /* nobody knows */
-	l->unnamed = !l->small;
+	l->unsynced = l->unnamed = true; /* nobody knows */
 	l->promised = !o->unsynced;
 	return r;
 }
@@ -261,7 +224,7 @@ struct naming {
 static int name_each(void *arg, struct layer *l, struct error *err)
 {
 	struct naming *n = arg;
-	int r = l->small ? 0 : n->fn(n->arg, l->name, err);
+	int r = n->fn(n->arg, l->name, err);
 	layer_unref(l);
 	return r;
 }
@@ -275,7 +238,7 @@ int content_layer_names(const void *layers, size_t len, content_name_fn *fn, voi
 static int there_each(void *arg, struct layer *l, struct error *err)
 {
 	const int *dir = arg;
-	int r = l->small ? 0 : layer_open(*dir, l, true, err);
+	int r = layer_open(*dir, l, true, err);
 	layer_unref(l);
 	return r;
 }
@@ -293,7 +256,7 @@ static int hide_each(void *arg, struct layer *l, struct error *err)
 {
 	struct hiding *h = arg;
 	(void)err;
-	if (l->held.count > 0 && !l->small)
+	if (l->held.count > 0)
 		h->first = min_u64(h->first, l->held.v[0].off);
 	h->under = min_u64(h->under, l->under);
 	layer_unref(l);
@@ -313,8 +276,7 @@ static int unlink_each(void *arg, struct layer *l, struct error *err)
 {
 	const int *dir = arg;
 	(void)err;
-	if (!l->small)
-		(void)unlinkat(*dir, l->name, 0);
+	(void)unlinkat(*dir, l->name, 0);
 	layer_unref(l);
 	return 0;
 }

@@ -32,38 +32,33 @@ static bool visible(const struct layer *lower, const struct layer *top, struct s
 	return true;
 }
 
-static int copy(struct content *c, struct layer *from, struct layer *to, const struct stretch *s, uint8_t *room,
-	struct error *err)
+static int copy(
+	const struct layer *from, const struct layer *to, const struct stretch *s, uint8_t *room, struct error *err)
 {
 	int r = 0;
 	for (uint64_t at = s->off; r == 0 && at < s->end;) {
 		size_t want = (size_t)min_u64(s->end - at, CONTENT_COPY), got = 0;
-		r = layer_read(c, from, at, room, want, &got, err);
+		r = fileio_pread(from->fd, from->name, room, want, at, &got, err);
 		if (r == 0 && got < want)
 			r = error_set(err, ERR_CORRUPT, "the staged file '%s' is shorter than it was", from->name);
 		if (r == 0)
-			r = layer_write(c, to, at, room, want, err);
+			r = fileio_pwrite(to->fd, to->name, room, want, at, err);
 		at += want;
 	}
 	return r;
 }
 
-static int copy_all(
-	struct content *c, struct layer *from, struct layer *to, const struct stretches *what, struct error *err)
+static int copy_all(const struct content *c, const struct layer *from, const struct layer *to,
+	const struct stretches *what, struct error *err)
 {
-	if (!layer_reaches(c, to, stretches_data_end(what))) {
-		int spilled = layer_spill(c, to, err);
-		if (spilled != 0)
-			return spilled;
-	}
 	uint8_t *room = what->bytes > 0 ? malloc(CONTENT_COPY) : NULL;
 	int r = what->bytes > 0 && !room ? error_no_memory(err, "folding staged layers") : 0;
 	for (size_t i = 0; r == 0 && i < what->count; i++)
 		if (!what->v[i].hole)
-			r = copy(c, from, to, &what->v[i], room, err);
+			r = copy(from, to, &what->v[i], room, err);
 	free(room);
 	/* The bytes that a power cut was to leave now lie here: the index may say so at any moment. */
-	if (r == 0 && what->bytes > 0 && from->promised && !to->small && (fdatasync(to->fd) != 0 || fsync(c->dir) != 0))
+	if (r == 0 && what->bytes > 0 && from->promised && (fdatasync(to->fd) != 0 || fsync(c->dir) != 0))
 		r = error_set_errno(err, errno, "bringing the staged file '%s' to disk", to->name);
 	return r;
 }
@@ -94,8 +89,7 @@ static void merge(struct content *c, struct stretches *both, bool copied, struct
 	c->count--;
 	pthread_mutex_unlock(&c->lock);
 	*both = old;
-	if (!lower->small)
-		buf_put(gone, lower->name, sizeof(lower->name));
+	buf_put(gone, lower->name, sizeof(lower->name));
 	layer_unref(lower);
 }
 
@@ -139,10 +133,9 @@ static int fold(struct content *c, struct buf *gone, struct error *err)
 static int keep_all(struct content *c, struct error *err)
 {
 	for (size_t i = 0; i < c->count; i++) {
-		struct layer *l = c->layers[i];
-		if (!l->small && !stretches_keep(&l->kept, &l->held))
+		if (!stretches_keep(&c->layers[i]->kept, &c->layers[i]->held))
 			return error_no_memory(err, "staged layers");
-		l->recorded = true;
+		c->layers[i]->recorded = true;
 	}
 	return 0;
 }
@@ -248,7 +241,7 @@ int content_sync(struct content *c, struct error *err)
 	pthread_mutex_unlock(&c->lock);
 	/* At most what is there now: a writer that goes on must not keep this from ending. */
 	for (size_t left = CONTENT_LAYERS_MAX; r == 0 && left > 0 && (l = next_unsynced(c)); left--) {
-		if (!l->small && fdatasync(l->fd) != 0)
+		if (fdatasync(l->fd) != 0)
 			r = error_set_errno(err, errno, "bringing the staged file '%s' to disk", l->name);
 		layer_unref(l);
 	}

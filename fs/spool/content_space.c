@@ -16,7 +16,7 @@
 /* Alone, without the lock: there is a layer that can say what changed. */
 static int need_layer(struct content *c, struct error *err)
 {
-	return c->count > 0 ? 0 : content_add_layer(c, 0, err);
+	return c->count > 0 ? 0 : content_add_layer(c, err);
 }
 
 /* Space of the top layer's file goes back where no recorded state has bytes. Nothing depends on it. */
@@ -24,8 +24,6 @@ static void give_back(struct content *c, uint64_t off, uint64_t end, bool to_the
 {
 	struct layer *top = content_top(c);
 	struct stat st;
-	if (top->small)
-		return;
 	if (stretches_meet(&top->kept, off, to_the_end ? UINT64_MAX : end) || fstat(top->fd, &st) != 0)
 		return;
 	if (to_the_end && (uint64_t)st.st_size > off)
@@ -117,11 +115,6 @@ static int make_room(struct content *c, uint64_t off, uint64_t len, struct error
 	if (r != 0)
 		return r;
 	struct layer *top = content_top(c);
-	if (layer_reaches(c, top, off + len) && top->small)
-		return 0;
-	r = top->small ? layer_spill(c, top, err) : 0;
-	if (r != 0)
-		return r;
 	int e;
 	do
 		e = fallocate(top->fd, FALLOC_FL_KEEP_SIZE, (off_t)off, (off_t)len) == 0 ? 0 : errno;
@@ -220,12 +213,12 @@ int content_plain_file(struct content *c, int *ret_fd, struct error *err)
 	pthread_mutex_lock(&c->lock);
 	const struct layer *top = content_top(c);
 	const struct stretch *s = top && top->held.count == 1 ? &top->held.v[0] : NULL;
-	bool plain = c->count == 1 && s && !top->small && !s->hole && s->off == 0 && s->end == c->size;
+	bool plain = c->count == 1 && s && !s->hole && s->off == 0 && s->end == c->size;
 	if (plain)
 		memcpy(name, top->name, sizeof(name));
 	pthread_mutex_unlock(&c->lock);
 	if (!plain)
-		return error_set(err, ERR_NOT_FOUND, "the file is not one layer with a file of its own");
+		return error_set(err, ERR_NOT_FOUND, "the file has more than one layer");
 	int fd = openat(c->dir, name, O_RDONLY | O_NOFOLLOW | O_CLOEXEC);
 	if (fd < 0)
 		return error_set_errno(err, errno, "opening the staged file '%s'", name);

@@ -52,14 +52,6 @@ size_t stretches_find(const struct stretches *s, uint64_t off)
 	return lo;
 }
 
-uint64_t stretches_data_end(const struct stretches *s)
-{
-	for (size_t i = s->count; i > 0; i--)
-		if (!s->v[i - 1].hole)
-			return s->v[i - 1].end;
-	return 0;
-}
-
 bool stretches_meet(const struct stretches *s, uint64_t off, uint64_t end)
 {
 	size_t i = stretches_find(s, off);

@@ -152,7 +152,6 @@ static int open_work(struct spool_copy *c, struct work_owner owner, struct work 
 		.gid = owner.gid,
 		.changed = spool_changed,
 		.changed_arg = c,
-		.small = CONTENT_SMALL,
 		.power = rule.durability == SPOOL_POWER};
 	struct work_state state;
 	bool moved = false;

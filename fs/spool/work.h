@@ -64,8 +64,7 @@ struct work_options {
 	 * wrote is closed: policies live outside. May be NULL. */
 	void (*changed)(void *arg, bool closed);
 	void *changed_arg;
-	uint32_t small; /* bytes of a new file that are kept in the index, without a file of its own: see content.h */
-	bool power;     /* durability = power: recording and renaming also wait for the disk */
+	bool power; /* durability = power: recording and renaming also wait for the disk */
 };
 int work_open(const struct work_options *options, struct work **ret_work, struct error *err);
 void work_close(struct work *w); /* records what is open, ends the transaction; NULL is a no-op */

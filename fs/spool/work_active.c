@@ -30,14 +30,12 @@ int work_under_open(
 
 static int open_content(struct work *w, struct active *a, const struct index_inode *row, struct error *err)
 {
-	/* Who writes to a file that was there is to hear at once when the disk fails; of a new one, whoever made it
-	 * did. A commit may begin while this opens: as if one ran, until open_first() sees whether one does. */
+	/* A commit may begin while this opens: as if one ran, until open_first() sees whether one does. */
 	struct content_options o = {.dir = w->data,
 		.stage = w->stage,
 		.layers = row->layers.data,
 		.layers_len = row->layers.len,
 		.size = row->size,
-		.small = (row->flags & INDEX_OPEN_NEW) != 0 ? w->small : 0,
 		.sealed = true,
 		.unsynced = (row->flags & INDEX_UNSYNCED) != 0};
 	int rc = work_under_open(w, &row->content_snapshot, &row->content_key, &o.under, err);

@@ -88,7 +88,6 @@ struct work {
 	uid_t uid;
 	gid_t gid;
 	bool power;
-	uint32_t small;
 	int data;            /* the folder of staged layers */
 	struct stage *stage; /* where its new files come from */
 	char **lost;

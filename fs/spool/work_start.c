@@ -251,7 +251,6 @@ static struct work *work_new(const struct work_options *o)
 	w->uid = o->uid;
 	w->gid = o->gid;
 	w->power = o->power;
-	w->small = o->small;
 	w->data = -1;
 	w->dir = strdup(o->dir);
 	w->dataset = strdup(o->dataset);

@@ -38,14 +38,6 @@ int spool_made_setup(void **state)
 	return 0;
 }
 
-int spool_made_setup_small(void **state)
-{
-	int rc = spool_made_setup(state);
-	if (rc == 0)
-		((struct spool_made *)*state)->small = CONTENT_SMALL;
-	return rc;
-}
-
 int spool_made_teardown(void **state)
 {
 	struct spool_made *m = *state;
@@ -128,8 +120,7 @@ void spool_made_work(struct spool_made *m)
 		.uid = getuid(),
 		.gid = getgid(),
 		.changed = changed,
-		.changed_arg = m,
-		.small = m->small};
+		.changed_arg = m};
 
 	must(work_open(&options, &m->work, &err), &err);
 }

@@ -24,19 +24,11 @@ struct spool_made {
 	unsigned made;
 	atomic_uint changed;
 	uint64_t state; /* of the random numbers */
-	uint32_t small; /* as of struct work_options */
 };
 
 int spool_made_setup(void **state);
 int spool_made_teardown(void **state);
-int spool_made_setup_small(void **state);
 #define SPOOL_CASE(name) cmocka_unit_test_setup_teardown(name, spool_made_setup, spool_made_teardown)
-
-/* The same, with small files in the index. */
-#define SPOOL_SMALL_CASE(name)                                                            \
-	{                                                                                 \
-#name " (small)", name, spool_made_setup_small, spool_made_teardown, NULL \
-	}
 
 /* A folder of every kind of entry, backed up as dataset "t", as m->base. */
 void spool_made_base(struct spool_made *m);

@@ -319,18 +319,6 @@ int main(void)
 		SPOOL_CASE(test_commit__a_forgotten_snapshot_behind_a_file_is_found_in_the_next),
 		SPOOL_CASE(test_hold__someone_elses_is_left_alone),
 		SPOOL_CASE(test_hold__the_base_is_held_once_and_let_go_when_it_is_left),
-		SPOOL_SMALL_CASE(test_commit__no_change_makes_no_snapshot),
-		SPOOL_SMALL_CASE(test_commit__going_back_to_the_base_is_a_change),
-		SPOOL_SMALL_CASE(test_commit__a_crash_behind_the_snapshot_makes_no_second_one),
-		SPOOL_SMALL_CASE(test_commit__a_failing_store_loses_nothing),
-		SPOOL_SMALL_CASE(test_commit__writes_go_on_while_it_runs_and_are_for_the_next),
-		SPOOL_SMALL_CASE(test_commit__an_unusual_size_is_kept_and_said),
-		SPOOL_SMALL_CASE(test_commit__a_small_difference_is_not_unusual),
-		SPOOL_SMALL_CASE(test_commit__a_dump_that_was_cut_short_is_partial),
-		SPOOL_SMALL_CASE(test_commit__another_hosts_snapshot_is_kept_and_told),
-		SPOOL_SMALL_CASE(test_commit__a_forgotten_snapshot_behind_a_file_is_found_in_the_next),
-		SPOOL_SMALL_CASE(test_hold__someone_elses_is_left_alone),
-		SPOOL_SMALL_CASE(test_hold__the_base_is_held_once_and_let_go_when_it_is_left),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

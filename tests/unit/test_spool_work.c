@@ -651,7 +651,7 @@ static void test_restart__after_a_kill_what_was_closed_synced_and_renamed_is_the
 	expect_text(m, "closed", "all");
 	expect_text(m, "synced", "safe");
 	expect_text(m, "to", "moved");
-	assert_int_equal(staged(m), m->small ? 2 : 3); /* "synced" was never opened again */
+	assert_int_equal(staged(m), 3);
 	const struct snapshot *s = spool_made_commit(m);
 	assert_non_null(s);
 	archive_fixture_expect(m->f.repo, s, "synced", "safe", 4);
@@ -733,34 +733,6 @@ static void test_restart__after_a_power_cut_unsynced_bytes_hide_nothing_of_the_b
 	assert_null(work_lost(m->work)[1]);
 	expect_start(m, "f0-", NULL);
 	assert_int_equal(stat_of(m, "f7").st_size, 456);
-}
-
-static void test_restart__after_a_power_cut_small_files_are_as_the_index_has_them(void **state)
-{
-	struct spool_made *m = based(state);
-	m->small = CONTENT_SMALL;
-	reopen(m);
-	spool_made_write_at(m->work, "new", 0, "1", 1);
-	assert_int_equal(staged(m), 0);
-	reopen_after_cut(m);
-	assert_null(*work_lost(m->work));
-	expect_text(m, "new", "1");
-	assert_non_null(spool_made_commit(m));
-	expect_text(m, "new", "1");
-}
-
-static void test_write__to_a_small_file_that_was_there_goes_to_a_file_of_its_own(void **state)
-{
-	struct spool_made *m = based(state);
-	m->small = CONTENT_SMALL;
-	reopen(m);
-	spool_made_write_at(m->work, "new", 0, "1234", 4);
-	spool_made_write_at(m->work, "new", 2, "xx", 2);
-	assert_int_equal(staged(m), 1);
-	expect_text(m, "new", "12xx");
-	reopen(m);
-	expect_text(m, "new", "12xx");
-	assert_int_equal(staged(m), 1);
 }
 
 static unsigned flags_of(struct spool_made *m, const char *path)
@@ -1041,11 +1013,8 @@ int main(void)
 		SPOOL_CASE(test_committed__a_renamed_folder_does_not_confuse_what_is_in_it),
 		SPOOL_CASE(test_work__is_used_by_threads_while_it_is_committed),
 		SPOOL_CASE(test_restart__after_a_kill_what_was_closed_synced_and_renamed_is_there),
-		SPOOL_SMALL_CASE(test_restart__after_a_kill_what_was_closed_synced_and_renamed_is_there),
 		SPOOL_CASE(test_restart__after_a_power_cut_unsynced_bytes_fall_back),
 		SPOOL_CASE(test_restart__after_a_power_cut_unsynced_bytes_hide_nothing_of_the_base),
-		SPOOL_CASE(test_restart__after_a_power_cut_small_files_are_as_the_index_has_them),
-		SPOOL_CASE(test_write__to_a_small_file_that_was_there_goes_to_a_file_of_its_own),
 		SPOOL_CASE(test_close__syncs_what_lies_over_synced_bytes),
 		SPOOL_CASE(test_restart__staged_files_that_nothing_names_are_removed),
 		SPOOL_CASE(test_restart__a_damaged_index_is_set_aside_and_told),

@@ -620,9 +620,6 @@ int main(int argc, char **argv)
 		SPOOL_CASE(test_work__is_a_folder_to_random_calls_over_a_base),
 		SPOOL_CASE(test_work__is_a_folder_to_few_random_calls_between_looks),
 		SPOOL_CASE(test_work__is_a_folder_to_random_calls_on_a_new_dataset),
-		SPOOL_SMALL_CASE(test_work__is_a_folder_to_random_calls_over_a_base),
-		SPOOL_SMALL_CASE(test_work__is_a_folder_to_few_random_calls_between_looks),
-		SPOOL_SMALL_CASE(test_work__is_a_folder_to_random_calls_on_a_new_dataset),
 	};
 	(void)argc;
 	(void)argv;
