@@ -6,6 +6,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/fileio.h"
@@ -44,6 +45,9 @@ int index_connect(const char *path, bool make, unsigned cache_kib, sqlite3 **ret
 	sqlite3 *db = NULL;
 	char text[300];
 	int flags = SQLITE_OPEN_READWRITE | SQLITE_OPEN_NOMUTEX | (make ? SQLITE_OPEN_CREATE : 0);
+	/* SQLite would make it 0644; its log takes the mode of it. What fails here, fails again there and is told. */
+	if (make)
+		(void)mknod(path, S_IFREG | 0600, 0);
 	int rc = sqlite3_open_v2(path, &db, flags, "unix-excl");
 	if (rc == SQLITE_OK) {
 		sqlite3_extended_result_codes(db, 1);

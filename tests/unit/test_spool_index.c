@@ -160,6 +160,21 @@ static void test_index_get__tells_every_field_that_was_put(void **state)
 	index_inode_release(&inode);
 }
 
+static void test_index_open__makes_files_that_nobody_else_may_read(void **state)
+{
+	static const char *const tails[] = {"", "-wal"};
+	struct place *p = *state;
+	char path[260];
+	struct stat st;
+	put(p->ix, 5, 1);
+	assert_int_equal(index_end(p->ix, NULL), 0);
+	for (size_t i = 0; i < 2; i++) {
+		(void)snprintf(path, sizeof(path), "%s%s", p->path, tails[i]);
+		assert_int_equal(stat(path, &st), 0);
+		assert_int_equal(st.st_mode & 07777, 0600);
+	}
+}
+
 static void test_index_new_ino__never_gives_a_number_twice(void **state)
 {
 	struct place *p = *state;
@@ -560,6 +575,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		CASE(test_index_get__tells_every_field_that_was_put),
+		CASE(test_index_open__makes_files_that_nobody_else_may_read),
 		CASE(test_index_new_ino__never_gives_a_number_twice),
 		CASE(test_index_changes__go_on_where_they_were),
 		CASE(test_index_names__are_what_a_model_says_also_frozen),
