@@ -26,8 +26,10 @@ struct reader_options {
 	const char *catalog_dir; /* for stale locators; NULL: private */
 };
 
+/* Threads begin when there is work. `repo` is borrowed. ERR_NO_MEMORY. */
 int reader_open(struct repo *repo, const struct reader_options *options, struct reader **ret_reader, struct error *err);
-void reader_close(struct reader *r); /* nothing may be pinned; NULL is a no-op */
+/* Ends its threads; nothing may be pinned. NULL is a no-op. */
+void reader_close(struct reader *r);
 
 /* A decoded chunk, pinned. */
 struct chunk {
@@ -36,6 +38,7 @@ struct chunk {
 };
 /* Blocks until it is there. */
 int reader_chunk(struct reader *r, const struct chunk_ref *ref, const struct chunk **ret_chunk, struct error *err);
+/* Gives a pin back. */
 void reader_release(struct reader *r, const struct chunk *chunk);
 /* Pinned only if it is in the cache now. */
 const struct chunk *reader_chunk_cached(struct reader *r, const struct id *id);
@@ -63,6 +66,7 @@ int reader_pack_key(struct reader *r, enum object_kind kind, const struct id *pa
 struct reader_stats {
 	uint64_t cache_bytes, cache_cap, hits, misses, fetched_bytes, decoded_bytes, requests;
 };
+/* As of now. */
 void reader_get_stats(struct reader *r, struct reader_stats *ret);
 
 /* ---- files ---- */
@@ -71,7 +75,9 @@ void reader_get_stats(struct reader *r, struct reader_stats *ret);
 struct reader_file;
 /* Copies what it needs from the entry (which must be a regular file). */
 int reader_file_open(struct reader *r, const struct entry *entry, struct reader_file **ret_file, struct error *err);
+/* Nobody may be reading it. NULL is a no-op. */
 void reader_file_close(struct reader_file *f);
+/* In bytes, as the entry says. */
 uint64_t reader_file_size(const struct reader_file *f);
 
 /* A stretch of what was read: data NULL is a hole. */
@@ -87,6 +93,7 @@ enum { READER_SPANS_MAX = 512 };
  */
 int reader_file_map(struct reader_file *f, uint64_t off, size_t len, struct reader_span *ret_spans, size_t spans_max,
 	size_t *ret_count, struct error *err);
+/* Gives back what reader_file_map() pinned. */
 void reader_spans_release(struct reader *r, struct reader_span *spans, size_t count);
 /* Copying form. *ret_len < len only at the end. */
 int reader_file_read(struct reader_file *f, uint64_t off, void *dst, size_t len, size_t *ret_len, struct error *err);

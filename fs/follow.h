@@ -50,7 +50,7 @@ struct follow *follow_new(void);
 void follow_free(struct follow *f);
 /*
  * A request of `caller` (a thread's number; 0: not known) has come to the calling thread, with `bytes` of a file's
- * content to be moved. Any thread; never blocks. A NULL f is a no-op.
+ * content to be moved. Any thread; waits for nobody. A NULL f is a no-op.
  */
 void follow_request(struct follow *f, pid_t caller, size_t bytes);
 
