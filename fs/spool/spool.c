@@ -293,7 +293,7 @@ static void end_threads(struct spool *s, int64_t wait_ns)
 			spool_wake(s->copies[i]);
 	while (s->threads > (s->watching ? 1u : 0u) && clock_monotonic() < deadline)
 		spool_wait_until(s, deadline);
-	s->cancel = 1;
+	__atomic_store_n(&s->cancel, 1, __ATOMIC_RELAXED);
 	while (s->threads > (s->watching ? 1u : 0u))
 		spool_wait_until(s, INT64_MAX);
 }
