@@ -8,6 +8,7 @@
  *
  * The database is opened by SQLite's "unix-excl" way: one process has it, and
  * its connections agree in memory, so that a transaction costs no lock calls.
+ * index_vfs.h lies over it and lets a commit cost one write.
  * The log is never written back by a commit: that would wait for the disk
  * under the owner's lock. index_tidy() does it on a connection of its own.
  *

@@ -11,6 +11,7 @@
 
 #include "base/fileio.h"
 #include "fs/spool/index_impl.h"
+#include "fs/spool/index_vfs.h"
 
 enum {
 	BUSY_MS = 10000,
@@ -48,7 +49,7 @@ int index_connect(const char *path, bool make, unsigned cache_kib, sqlite3 **ret
 	/* SQLite would make it 0644; its log takes the mode of it. What fails here, fails again there and is told. */
 	if (make)
 		(void)mknod(path, S_IFREG | 0600, 0);
-	int rc = sqlite3_open_v2(path, &db, flags, "unix-excl");
+	int rc = sqlite3_open_v2(path, &db, flags, index_vfs_name());
 	if (rc == SQLITE_OK) {
 		sqlite3_extended_result_codes(db, 1);
 		sqlite3_busy_timeout(db, BUSY_MS);
