@@ -67,6 +67,7 @@ static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 
 	if (rc == 0) {
 		struct fuse_entry_param e = ops_entry(serve, &node);
+		ahead_found(serve->ahead, parent);
 		fuse_reply_entry(req, &e);
 	} else if (rc == ERR_NOT_FOUND) {
 		reply_no_entry(req, epoch, parent);

@@ -74,6 +74,8 @@ static void do_lookup(fuse_req_t req, fuse_ino_t parent, const char *name)
 		return;
 	}
 	int rc = find_name(&folder, name, &st, &err);
+	if (rc == 0)
+		ahead_found(ops_serve(req)->ahead, parent);
 	if (rc == ERR_NOT_FOUND)
 		fuse_reply_entry(req, &none);
 	else

@@ -12,6 +12,7 @@
 #include <stdatomic.h>
 
 #include "archive/repo.h"
+#include "fs/ahead.h"
 #include "fs/faults.h"
 #include "fs/follow.h"
 #include "fs/mount.h"
@@ -38,6 +39,7 @@ struct serve {
 	struct serve_poll poll;
 	struct spool *spool;           /* NULL: this mount has none */
 	struct follow *follow;         /* NULL: request threads run where they are put */
+	struct ahead *ahead;           /* NULL: nothing is listed before it is asked for */
 	bool direct_writes;            /* the kernel drops cached pages under uncached writes; set by INIT */
 	struct fuse_session *fuse;     /* set before the first request */
 	atomic_flag handing;           /* a thread hands a file's bytes to the kernel; one at a time */

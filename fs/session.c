@@ -175,6 +175,7 @@ static int mount_it(struct session *s, struct error *err)
 static void quiet(void *arg)
 {
 	struct session *s = arg;
+	ahead_stop(s->serve.ahead);
 	spoolhost_set_invalidate(s->spool, NULL);
 	refresh_stop(s->refresh);
 	invalidate_free(s->inv);
@@ -195,6 +196,8 @@ static int start_threads(struct session *s, struct error *err)
 		rc = control_new(&control, &s->control, err);
 	if (rc == 0)
 		rc = warmup_new(o, &s->warmup, err);
+	if (rc == 0)
+		rc = ahead_new(o->mountpoint, &s->serve.ahead, err);
 	return rc;
 }
 
@@ -214,6 +217,7 @@ static int serve_loop(struct session *s, struct error *err)
 
 static void serve_release(struct serve *serve)
 {
+	ahead_free(serve->ahead); /* first: it waits for requests that nobody answers now but the kernel */
 	namespace_free(serve->ns);
 	view_free(serve->view);
 	reader_close(serve->reader);
@@ -227,6 +231,7 @@ static void serve_release(struct serve *serve)
 static bool session_release(struct session *s)
 {
 	bool left_dead = false, interrupted = false;
+	ahead_stop(s->serve.ahead);
 	control_free(s->control, &left_dead, &interrupted);
 	if (s->mounted && !left_dead)
 		fuse_session_unmount(s->fuse);
