@@ -10,6 +10,8 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/clock.h"
+
 enum {
 	THREADS_MOST = 64,        /* more are left alone */
 	LOOK_EVERY = 4,           /* requests; a look takes some 3 us */
@@ -32,6 +34,7 @@ struct follow {
 	struct thread threads[THREADS_MOST];
 	atomic_flag looking; /* held by who looks; all below is his */
 	struct follow_rule rule;
+	struct follow_trial trial;
 	pid_t open_of; /* whose stat file is open */
 	int stat_fd;   /* -1: none */
 };
@@ -47,6 +50,7 @@ struct follow *follow_new(void)
 		return NULL;
 	}
 	f->rule = FOLLOW_RULE_INIT;
+	f->trial = FOLLOW_TRIAL_INIT;
 	for (size_t i = 0; i < THREADS_MOST; i++)
 		f->threads[i].home = NEVER;
 	f->stat_fd = -1;
@@ -139,6 +143,18 @@ static void bind_threads(struct follow *f, int home)
 	}
 }
 
+/* Where threads are to be from now on. */
+static int home_for(struct follow *f, pid_t caller, bool bulk)
+{
+	int home = follow_judge(&f->rule, caller, core_of(f, caller), bulk);
+
+	if (home == FOLLOW_FREE) {
+		follow_weigh_none(&f->trial);
+		return FOLLOW_FREE;
+	}
+	return follow_weigh(&f->trial, caller, clock_monotonic()) == FOLLOW_BOUND ? home : FOLLOW_FREE;
+}
+
 void follow_request(struct follow *f, pid_t caller, size_t bytes)
 {
 	if (f == NULL)
@@ -150,6 +166,6 @@ void follow_request(struct follow *f, pid_t caller, size_t bytes)
 	if (n % LOOK_EVERY != 0 || caller == 0 || atomic_flag_test_and_set(&f->looking))
 		return;
 	bool bulk = atomic_exchange_explicit(&f->bulk, 0, memory_order_relaxed) >= BULK;
-	bind_threads(f, follow_judge(&f->rule, caller, core_of(f, caller), bulk));
+	bind_threads(f, home_for(f, caller, bulk));
 	atomic_flag_clear(&f->looking);
 }

@@ -14,9 +14,13 @@
  * all request threads are bound to it while it stays the same.
  *
  * They are set free again (all cores that the process may use) when callers on
- * different cores ask by turns, when the caller is moved about faster than it
- * can be followed, or when much is read or written at once: there the kernel's
- * copying and the caller's own work run better side by side.
+ * different cores ask by turns, or when much is read or written at once: there
+ * the kernel's copying and the caller's own work run better side by side.
+ *
+ * Whether a core is dear to wake differs from machine to machine and from hour
+ * to hour, and a caller may be moved about faster than it can be followed. So
+ * it is measured: in every run of small requests some are answered the other
+ * way, bound or free, and what takes the caller less time is kept.
  *
  * Threads made by a bound thread would be bound too: host_thread() makes them
  * with the main thread's cores.
@@ -34,13 +38,33 @@ struct follow_rule {
 	pid_t caller; /* who asked when it was last looked */
 	int core;     /* where it had run */
 	int home;     /* what was decided: a core or FOLLOW_FREE */
-	unsigned same, strikes, moves;
-	bool tired; /* the caller was moved too often: free until it was seen to stay */
+	unsigned same, strikes;
 };
 #define FOLLOW_RULE_INIT ((struct follow_rule){.core = FOLLOW_FREE, .home = FOLLOW_FREE})
 
 /* One look: `core` FOLLOW_FREE where it could not be told; `bulk`: much went through since the last. Returns home. */
 int follow_judge(struct follow_rule *rule, pid_t caller, int core, bool bulk);
+
+/* ---- what it is worth, measured; of one thread at a time ---- */
+
+enum follow_way { FOLLOW_BOUND, FOLLOW_LOOSE };
+
+struct follow_trial {
+	enum follow_way way, kept; /* what is done now; what was found better */
+	int64_t cost[2];           /* ns a look, last found; 0: not yet */
+	int64_t sum, last;         /* of this window; when the last look was (0: none to go by) */
+	unsigned looks, windows;   /* in this window; since the last trial */
+	pid_t caller;
+};
+#define FOLLOW_TRIAL_INIT ((struct follow_trial){.way = FOLLOW_BOUND, .kept = FOLLOW_BOUND})
+
+/*
+ * A look at the moment `now` (ns of any clock that does not go back) at which the rule would have threads bound. What
+ * to do until the next.
+ */
+enum follow_way follow_weigh(struct follow_trial *t, pid_t caller, int64_t now);
+/* A look at which it would not: the next one's distance says nothing. */
+void follow_weigh_none(struct follow_trial *t);
 
 /* ---- the threads ---- */
 

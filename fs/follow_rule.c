@@ -5,8 +5,6 @@
 enum {
 	SAME_LEAST = 2,   /* looks that found the same core before threads are bound to it */
 	STRIKES_MOST = 2, /* looks in a row that found someone else elsewhere before they are freed */
-	MOVES_TIRED =
-		64, /* looks that found it elsewhere, less those that did not: following costs more than it saves */
 };
 
 static int let_go(struct follow_rule *r)
@@ -18,13 +16,9 @@ static int let_go(struct follow_rule *r)
 static int stayed(struct follow_rule *r)
 {
 	r->strikes = 0;
-	if (r->moves > 0)
-		r->moves--;
-	else
-		r->tired = false;
 	if (r->same < SAME_LEAST)
 		r->same++;
-	if (r->same == SAME_LEAST && !r->tired)
+	if (r->same == SAME_LEAST)
 		r->home = r->core;
 	return r->home;
 }
@@ -32,10 +26,6 @@ static int stayed(struct follow_rule *r)
 static int moved(struct follow_rule *r, int core)
 {
 	r->core = core;
-	if (r->tired || ++r->moves >= MOVES_TIRED) {
-		r->tired = true;
-		return let_go(r);
-	}
 	if (r->home != FOLLOW_FREE)
 		r->home = core;
 	return r->home;

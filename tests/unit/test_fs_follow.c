@@ -88,16 +88,57 @@ static void test_follow__a_caller_that_cannot_be_seen_is_not_followed(void **sta
 	assert_int_equal(follow_judge(&r, CALLER, FOLLOW_FREE, false), FOLLOW_FREE);
 }
 
-static void test_follow__a_caller_that_never_stays_is_left_alone_until_it_does(void **state)
+/* ---- what it is worth ---- */
+
+enum { PACE_LOOKS = 4000 };
+
+/* Looks of a caller for whom one takes so many ns, by the way he is answered; how many found threads bound. */
+static unsigned pace(struct follow_trial *t, int64_t *now, int64_t bound, int64_t loose)
+{
+	unsigned count = 0;
+	for (unsigned i = 0; i < PACE_LOOKS; i++) {
+		*now += t->way == FOLLOW_BOUND ? bound : loose;
+		count += follow_weigh(t, CALLER, *now) == FOLLOW_BOUND;
+	}
+	return count;
+}
+
+static void test_follow__what_takes_the_caller_less_time_is_kept(void **state)
 {
 	(void)state;
-	struct follow_rule r = FOLLOW_RULE_INIT;
-	assert_int_equal(looks(&r, 8, CALLER, 0), 0);
-	for (int i = 1; i < 1000; i++)
-		follow_judge(&r, CALLER, i % 2, false);
-	assert_int_equal(r.home, FOLLOW_FREE);
-	assert_int_equal(looks(&r, 10, CALLER, 1), FOLLOW_FREE);
-	assert_int_equal(looks(&r, 100, CALLER, 1), 1);
+	struct follow_trial t = FOLLOW_TRIAL_INIT;
+	int64_t now = 1;
+	assert_in_range(pace(&t, &now, 50000, 400000), PACE_LOOKS * 9 / 10, PACE_LOOKS - 1);
+	t = FOLLOW_TRIAL_INIT;
+	assert_in_range(pace(&t, &now, 400000, 50000), 1, PACE_LOOKS / 10);
+}
+
+static void test_follow__a_change_of_the_machine_is_noticed(void **state)
+{
+	(void)state;
+	struct follow_trial t = FOLLOW_TRIAL_INIT;
+	int64_t now = 1;
+	pace(&t, &now, 50000, 400000);
+	assert_int_equal(t.kept, FOLLOW_BOUND);
+	pace(&t, &now, 400000, 50000);
+	assert_int_equal(t.kept, FOLLOW_LOOSE);
+	pace(&t, &now, 50000, 400000);
+	assert_int_equal(t.kept, FOLLOW_BOUND);
+}
+
+static void test_follow__pauses_and_other_callers_do_not_count(void **state)
+{
+	(void)state;
+	struct follow_trial t = FOLLOW_TRIAL_INIT;
+	int64_t now = 1;
+	for (unsigned i = 0; i < PACE_LOOKS; i++)
+		follow_weigh(&t, CALLER + (pid_t)(i % 2), now += 400000);
+	for (unsigned i = 0; i < PACE_LOOKS; i++) {
+		follow_weigh(&t, CALLER, now += 400000);
+		follow_weigh_none(&t);
+	}
+	assert_int_equal(t.cost[FOLLOW_BOUND], 0);
+	assert_int_equal(t.way, FOLLOW_BOUND);
 }
 
 /* ---- the threads ---- */
@@ -218,7 +259,9 @@ int main(void)
 		cmocka_unit_test(test_follow__callers_that_share_a_core_are_followed_together),
 		cmocka_unit_test(test_follow__much_content_sets_threads_free),
 		cmocka_unit_test(test_follow__a_caller_that_cannot_be_seen_is_not_followed),
-		cmocka_unit_test(test_follow__a_caller_that_never_stays_is_left_alone_until_it_does),
+		cmocka_unit_test(test_follow__what_takes_the_caller_less_time_is_kept),
+		cmocka_unit_test(test_follow__a_change_of_the_machine_is_noticed),
+		cmocka_unit_test(test_follow__pauses_and_other_callers_do_not_count),
 		cmocka_unit_test(test_follow__answering_threads_go_where_the_caller_is_and_come_back),
 		cmocka_unit_test(test_follow__a_thread_that_a_bound_one_makes_may_use_all_cores),
 	};
