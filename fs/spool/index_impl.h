@@ -31,6 +31,8 @@ enum {
 	INDEX_LOG_LARGE = 16 << 20, /* a log that is written back when somebody has time for it */
 	INDEX_LOG_MOST = 64 << 20,  /* and at this size by whoever ends a transaction */
 	INDEX_WALKS_KEPT = 8,       /* idle statements of one kind of walk that are kept */
+	INDEX_ROWS_KEPT = 256,      /* inodes that were read or written last */
+	INDEX_ROW_LARGE = 1024,     /* bytes of one that is not kept */
 };
 
 enum index_sql {
@@ -67,6 +69,16 @@ struct index_idle {
 	unsigned count;
 };
 
+/*
+ * What the table holds under a number, as it was read or written last: a folder is asked for with each name in it.
+ * A row that is known not to be there is kept, too.
+ */
+struct index_row {
+	bool known, there;
+	uint64_t ino, nlink, changed;
+	struct buf data;
+};
+
 /* A number that is given out once. What the file says is always beyond what was given out, so that it need not be
  * written each time. */
 struct index_counter {
@@ -96,6 +108,7 @@ struct index {
 	sqlite3_stmt *stmts[INDEX_SQL_ALL];
 	struct index_idle idle[INDEX_SQL_ALL - INDEX_SQL_LIST];
 	struct buf scratch; /* an inode being encoded */
+	struct index_row rows[INDEX_ROWS_KEPT];
 	struct index_counter inos, cookies, changes;
 	bool counters_moved; /* the file's bounds are to be written by this transaction */
 	uint64_t opened_at;  /* `changes` as it was at first */
@@ -149,6 +162,17 @@ int index_connect(const char *path, bool make, unsigned cache_kib, sqlite3 **ret
 
 int index_sync_init(struct index_sync_state *s);
 void index_sync_release(struct index_sync_state *s);
+
+/* ---- index_rows.c ---- */
+
+/* NULL: it has to be looked up. Else `known`, and good until the next call. */
+const struct index_row *index_rows_find(const struct index *ix, uint64_t ino);
+/* This is what the table holds now; data NULL: nothing. */
+void index_rows_keep(struct index *ix, uint64_t ino, uint64_t nlink, uint64_t changed, const void *data, size_t len);
+void index_rows_forget(struct index *ix, uint64_t ino);
+/* The table changed otherwise, or was undone. */
+void index_rows_forget_all(struct index *ix);
+void index_rows_free(struct index *ix);
 
 /* ---- index_codec.c ---- */
 

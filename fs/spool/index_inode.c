@@ -17,38 +17,63 @@ static void empty(struct index_inode *inode)
 	buf_clear(&inode->xattrs);
 }
 
-/* Columns from `at` on: nlink, changed, data. */
-static int inode_of_row(struct index *ix, sqlite3_stmt *stmt, int at, struct index_inode *ret, struct error *err)
+static int decode(struct index *ix, uint64_t nlink, uint64_t changed, const void *data, size_t len,
+	struct index_inode *ret, struct error *err)
 {
-	const void *data = sqlite3_column_blob(stmt, at + 2);
-	size_t len = (size_t)sqlite3_column_bytes(stmt, at + 2);
-	uint64_t nlink = index_column_u64(stmt, at);
-	ret->changed = index_column_u64(stmt, at + 1);
+	ret->changed = changed;
 	ret->nlink = (uint32_t)nlink;
-	if (index_inode_decode(data, data ? len : 0, ret) && nlink <= UINT32_MAX)
+	if (index_inode_decode(data, len, ret) && nlink <= UINT32_MAX)
 		return 0;
 	bool memory = buf_failed(&ret->content_key) || buf_failed(&ret->layers) || buf_failed(&ret->target) ||
 		      buf_failed(&ret->xattrs);
 	return memory ? error_no_memory(err, "an inode of the spool") : index_corrupt(ix, "a row of an inode", err);
 }
 
-int index_get(struct index *ix, uint64_t ino, struct index_inode *ret, struct error *err)
+/* Columns from `at` on: nlink, changed, data. */
+static int inode_of_row(struct index *ix, sqlite3_stmt *stmt, int at, struct index_inode *ret, struct error *err)
+{
+	const void *data = sqlite3_column_blob(stmt, at + 2);
+	size_t len = (size_t)sqlite3_column_bytes(stmt, at + 2);
+	return decode(ix, index_column_u64(stmt, at), index_column_u64(stmt, at + 1), data, data ? len : 0, ret, err);
+}
+
+/* 1: it is there; 0: it is not; both are kept. */
+static int fetch(struct index *ix, uint64_t ino, struct index_inode *ret, struct error *err)
 {
 	sqlite3_stmt *stmt;
-	empty(ret);
 	int r = index_stmt(ix, INDEX_SQL_GET, &stmt, err);
 	if (r != 0)
 		return r;
 	index_bind_u64(stmt, 1, ino);
 	r = index_step(ix, stmt, err);
-	if (r == 0)
-		r = error_set(err, ERR_NOT_FOUND, "inode %llu is not in the spool's index", (unsigned long long)ino);
-	else if (r > 0)
-		r = inode_of_row(ix, stmt, 0, ret, err);
-	if (r == 0)
-		ret->ino = ino;
+	if (r > 0) {
+		int decoded = inode_of_row(ix, stmt, 0, ret, err);
+		r = decoded < 0 ? decoded : r;
+	}
+	if (r > 0)
+		index_rows_keep(ix, ino, index_column_u64(stmt, 0), index_column_u64(stmt, 1),
+			sqlite3_column_blob(stmt, 2), (size_t)sqlite3_column_bytes(stmt, 2));
+	else if (r == 0)
+		index_rows_keep(ix, ino, 0, 0, NULL, 0);
 	sqlite3_reset(stmt);
 	return r;
+}
+
+int index_get(struct index *ix, uint64_t ino, struct index_inode *ret, struct error *err)
+{
+	const struct index_row *row = index_rows_find(ix, ino);
+	int r;
+	empty(ret);
+	if (row && row->there)
+		r = decode(ix, row->nlink, row->changed, row->data.data, row->data.len, ret, err);
+	else
+		r = row ? 0 : fetch(ix, ino, ret, err);
+	if (r < 0)
+		return r;
+	if (r == 0 && (!row || !row->there))
+		return error_set(err, ERR_NOT_FOUND, "inode %llu is not in the spool's index", (unsigned long long)ino);
+	ret->ino = ino;
+	return 0;
 }
 
 int index_put(struct index *ix, const struct index_inode *inode, struct error *err)
@@ -68,7 +93,12 @@ int index_put(struct index *ix, const struct index_inode *inode, struct error *e
 	index_bind_u64(stmt, 3, inode->changed);
 	index_bind_u64(stmt, 4, inode->layers.len > 0);
 	index_bind_bytes(stmt, 5, ix->scratch.data, ix->scratch.len);
-	return index_run(ix, stmt, err);
+	r = index_run(ix, stmt, err);
+	if (r == 0)
+		index_rows_keep(ix, inode->ino, inode->nlink, inode->changed, ix->scratch.data, ix->scratch.len);
+	else
+		index_rows_forget(ix, inode->ino);
+	return r;
 }
 
 int index_drop(struct index *ix, uint64_t ino, struct error *err)
@@ -80,6 +110,7 @@ int index_drop(struct index *ix, uint64_t ino, struct error *err)
 	if (r != 0)
 		return r;
 	index_bind_u64(stmt, 1, ino);
+	index_rows_forget(ix, ino);
 	return index_run(ix, stmt, err);
 }
 
@@ -224,6 +255,7 @@ int index_clear(struct index *ix, struct error *err)
 {
 	static const enum index_sql which[] = {INDEX_SQL_CLEAR_INODES, INDEX_SQL_CLEAR_NAMES, INDEX_SQL_CLEAR_ALIASES};
 	int r = index_begin(ix, err);
+	index_rows_forget_all(ix);
 	for (size_t i = 0; r == 0 && i < ARRAY_LEN(which); i++) {
 		sqlite3_stmt *stmt;
 		r = index_stmt(ix, which[i], &stmt, err);

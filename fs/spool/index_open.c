@@ -194,6 +194,7 @@ static int drop_orphans(struct index *ix, struct error *err)
 		r = index_stmt(ix, INDEX_SQL_ORPHANS, &stmt, err);
 	if (r == 0)
 		r = index_run(ix, stmt, err);
+	index_rows_forget_all(ix);
 	if (r == 0)
 		r = index_end(ix, err);
 	ix->urgent = false;
@@ -238,6 +239,7 @@ static struct index *index_new(const char *path)
 static void index_free(struct index *ix)
 {
 	index_stmts_free(ix);
+	index_rows_free(ix);
 	index_sync_release(&ix->sync);
 	sqlite3_close_v2(ix->db);
 	if (ix->wal >= 0)

@@ -41,6 +41,7 @@ static void notice_rollback(struct index *ix)
 	if (!ix->open || !sqlite3_get_autocommit(ix->db))
 		return;
 	ix->open = false;
+	index_rows_forget_all(ix);
 	ix->inos.bound = ix->inos.last;
 	ix->cookies.bound = ix->cookies.last;
 	ix->changes.bound = ix->changes.last;
