@@ -199,7 +199,7 @@ static bool add_empty(struct http_transfer *t, const char *line, size_t name_len
 
 static int add_headers(struct http_transfer *t, struct error *err)
 {
-	const char *p = (const char *)t->message.headers.data, *end = p + t->message.headers.len;
+	const char *p = (const char *)t->message.headers.data, *end = p != NULL ? p + t->message.headers.len : p;
 	/* None of libcurl's own: Expect costs a round trip, the others were not signed. */
 	bool ok = add_line(t, "Expect:") && add_line(t, "Accept:") && add_line(t, "Content-Type:");
 
@@ -375,7 +375,7 @@ void http_answer_release(struct http_answer *a)
 
 const char *http_answer_header(const struct http_answer *a, const char *name)
 {
-	const char *p = (const char *)a->headers.data, *end = p + a->headers.len;
+	const char *p = (const char *)a->headers.data, *end = p != NULL ? p + a->headers.len : p;
 	size_t len = strlen(name);
 
 	for (; p != NULL && p < end; p += strlen(p) + 1) {
