@@ -54,6 +54,7 @@ struct http_transfer {
 /* How long small reads take, and how many may be asked for twice. Under the engine's lock. */
 struct http_pace {
 	int64_t mean, spread; /* ns, smoothed; 0: nothing known */
+	unsigned seen;        /* reads, up to what is enough to go by */
 	double hedges;        /* that may be spent */
 };
 

@@ -15,11 +15,14 @@ static const int64_t wait_most = 20 * CLOCK_SECOND;
 /* One read in twenty may be asked for twice. */
 static const double hedge_share = 0.05, hedge_most = 10;
 
+enum { SEEN_LEAST = 16 }; /* reads before their times say what is late */
+
 void http_pace_note(struct http_pace *p, int64_t took)
 {
 	int64_t off = took - p->mean;
 
 	p->hedges = p->hedges + hedge_share > hedge_most ? hedge_most : p->hedges + hedge_share;
+	p->seen += p->seen < SEEN_LEAST;
 	if (p->mean == 0) {
 		p->mean = took;
 		p->spread = took / 2;
@@ -31,7 +34,7 @@ void http_pace_note(struct http_pace *p, int64_t took)
 
 int64_t http_pace_late(const struct http_pace *p)
 {
-	int64_t late = p->mean == 0 ? late_first : p->mean + 4 * p->spread;
+	int64_t late = p->seen < SEEN_LEAST ? late_first : p->mean + 4 * p->spread;
 
 	return late < late_least ? late_least : late > late_most ? late_most : late;
 }

@@ -26,8 +26,9 @@ static void test_http_pace_late__even_answers_bring_it_near_to_their_time(void *
 	struct http_pace p = {0};
 
 	(void)state;
-	http_pace_note(&p, 100 * ms);
-	assert_int_equal(http_pace_late(&p), 300 * ms);
+	for (int i = 0; i < 10; i++)
+		http_pace_note(&p, 100 * ms);
+	assert_int_equal(http_pace_late(&p), 500 * ms); /* a few say little */
 	for (int i = 0; i < 100; i++)
 		http_pace_note(&p, 100 * ms);
 	assert_in_range(http_pace_late(&p), 100 * ms, 101 * ms);
