@@ -20,7 +20,7 @@
 
 #include "tests/unit/http_server.h"
 
-enum { PEERS = 512, HEAD_MAX = 64 << 10, LINE_MAX_LEN = 4096 };
+enum { PEERS = 512, HEAD_MAX = 64 << 10, LINE_MAX_LEN = 4096, SLOW_PIECE = 16 << 10 };
 
 struct http_peer {
 	struct http_server *s;
@@ -42,7 +42,7 @@ struct http_server {
 	pthread_t thread;
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t change;
-	bool open, stopping;
+	bool open, stopping, slow;
 	unsigned requests, connections;
 	struct http_peer *peers[PEERS];
 };
@@ -173,6 +173,16 @@ void http_server_open(struct http_server *s)
 	pthread_mutex_unlock(&s->lock);
 }
 
+void http_server_read_slowly(struct http_server *s)
+{
+	int room = SLOW_PIECE / 2; /* or all of a body would be there at once */
+
+	setsockopt(s->fd, SOL_SOCKET, SO_RCVBUF, &room, sizeof(room));
+	pthread_mutex_lock(&s->lock);
+	s->slow = true;
+	pthread_mutex_unlock(&s->lock);
+}
+
 unsigned http_server_requests(struct http_server *s)
 {
 	pthread_mutex_lock(&s->lock);
@@ -237,8 +247,13 @@ static uint8_t *read_body(struct http_peer *p, size_t head, size_t len)
 	memcpy(body, p->head + head, got);
 	memmove(p->head, p->head + head + got, p->have - head - got);
 	p->have -= head + got;
+	pthread_mutex_lock(&p->s->lock);
+	size_t most = p->s->slow ? SLOW_PIECE : 1 << 20;
+	pthread_mutex_unlock(&p->s->lock);
 	while (got < len) {
-		ssize_t n = peer_read(p, body + got, len - got < (1 << 20) ? len - got : 1 << 20);
+		if (most == SLOW_PIECE)
+			http_drip_pause(p, 30);
+		ssize_t n = peer_read(p, body + got, len - got < most ? len - got : most);
 		if (n <= 0) {
 			free(body);
 			return NULL;

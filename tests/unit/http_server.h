@@ -45,6 +45,9 @@ void http_server_await(struct http_server *s, unsigned requests);
 /* Lets all go on that hold now or later. */
 void http_server_open(struct http_server *s);
 
+/* Bodies are read at some 500 KiB/s from now on; before the first connection. */
+void http_server_read_slowly(struct http_server *s);
+
 /* ---- for the function ---- */
 
 /* The value of a header (any case), "" when it is empty; false: there is none. */

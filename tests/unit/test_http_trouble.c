@@ -10,7 +10,7 @@
 
 #include "tests/unit/http_asking.h"
 
-enum { LEN = 1000 };
+enum { LEN = 1000, SLOW = 400 << 10 };
 
 static const int64_t soon = CLOCK_SECOND / 2; /* 50 ms are meant; the rest is for busy machines */
 
@@ -554,6 +554,29 @@ static void test_http_run__an_answer_that_is_kept_alive_by_blanks_is_waited_for(
 	line_stop(&line);
 }
 
+/* All of it is the kernel's at once, and libcurl has nothing to do until the answer comes. */
+static void test_http_run__a_body_that_leaves_slowly_is_no_stall(void **state)
+{
+	struct http_options hasty = {.stall_ns = CLOCK_SECOND / 4, .attempts = 1};
+	struct script s = {0};
+	struct line line;
+	uint8_t *bytes = calloc(1, SLOW);
+	struct store_body body = {.data = bytes, .len = SLOW};
+	struct ask put = {.path = "/o", .body = &body};
+	struct http_answer a;
+	int64_t began = clock_monotonic();
+
+	(void)state;
+	assert_non_null(bytes);
+	script_start(&line, &s, &hasty);
+	http_server_read_slowly(line.server);
+	ask_ok(&line, &put, &a);
+	assert_true(clock_monotonic() - began > 2 * hasty.stall_ns); /* or this shows nothing */
+	http_answer_release(&a);
+	line_stop(&line);
+	free(bytes);
+}
+
 static void test_http_free__transfers_of_cancelled_calls_are_gone(void **state)
 {
 	struct script s = {.times = 99, .bad = hold};
@@ -590,6 +613,7 @@ int main(void)
 		cmocka_unit_test(test_http_run__a_transfer_that_stalls_is_given_up_and_asked_for_again),
 		cmocka_unit_test(test_http_run__a_server_that_only_stalls_is_unavailable),
 		cmocka_unit_test(test_http_run__an_answer_that_is_kept_alive_by_blanks_is_waited_for),
+		cmocka_unit_test(test_http_run__a_body_that_leaves_slowly_is_no_stall),
 		cmocka_unit_test(test_http_free__transfers_of_cancelled_calls_are_gone),
 	};
 
