@@ -103,3 +103,69 @@ void assert_text(const struct http_answer *a, const char *text)
 	assert_int_equal(a->text.len, strlen(text));
 	assert_memory_equal(a->text.data, text, strlen(text));
 }
+
+/* ---- a server by a script ---- */
+
+static void play(void *arg, struct http_peer *peer, const struct http_seen *seen)
+{
+	struct script *s = arg;
+
+	if (seen->number <= s->times)
+		s->bad(s, peer, seen);
+	else
+		http_answer(peer, 200, "", s->object, SCRIPT_OBJECT);
+}
+
+void script_start(struct line *line, struct script *s, const struct http_options *options)
+{
+	made_bytes(s->object, SCRIPT_OBJECT, 3);
+	line_start(line, play, s, options);
+}
+
+void reads_well(struct line *line, const struct script *s, unsigned requests)
+{
+	uint8_t dst[SCRIPT_OBJECT] = {0};
+	struct ask get = {.path = "/o", .dst = dst, .dst_len = SCRIPT_OBJECT};
+	struct http_answer a;
+
+	ask_ok(line, &get, &a);
+	assert_int_equal(a.len, SCRIPT_OBJECT);
+	assert_memory_equal(dst, s->object, SCRIPT_OBJECT);
+	assert_int_equal(http_server_requests(line->server), requests);
+	http_answer_release(&a);
+}
+
+int64_t fails(struct line *line, struct ask *a, int code, const char *word)
+{
+	struct error err = ERROR_INIT;
+	struct http_answer answer;
+	int64_t began = clock_monotonic();
+
+	assert_int_equal(ask(line, a, &answer, &err), code);
+	assert_int_equal(err.code, code);
+	if (strstr(error_text(&err), word) == NULL)
+		fail_msg("'%s' says nothing of '%s'", error_text(&err), word);
+	http_answer_release(&answer);
+	return clock_monotonic() - began;
+}
+
+void script_send_half(const struct script *s, struct http_peer *peer)
+{
+	http_say(peer, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", SCRIPT_OBJECT);
+	http_send(peer, s->object, SCRIPT_OBJECT / 2);
+}
+
+void script_hold(void *arg, struct http_peer *peer, const struct http_seen *seen)
+{
+	(void)arg;
+	(void)seen;
+	http_hold(peer);
+	http_hang_up(peer);
+}
+
+void script_fail(void *arg, struct http_peer *peer, const struct http_seen *seen)
+{
+	(void)arg;
+	(void)seen;
+	http_answer(peer, 500, "", "oops", 4);
+}

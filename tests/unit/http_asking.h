@@ -8,6 +8,7 @@
  * fields; calls may come from several.
  */
 
+#include <semaphore.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -50,6 +51,28 @@ struct ask {
 int ask(const struct line *line, struct ask *a, struct http_answer *ret, struct error *err);
 /* As ask(), and fails the test unless it succeeds. */
 void ask_ok(const struct line *line, struct ask *a, struct http_answer *ret);
+
+/* ---- a server that does one thing to the first requests, and then answers each well ---- */
+
+enum { SCRIPT_OBJECT = 1000 };
+
+struct script {
+	atomic_uint times; /* so many requests are treated badly */
+	http_server_fn *bad;
+	uint8_t object[SCRIPT_OBJECT];
+	sem_t said; /* for the test's own function */
+};
+
+void script_start(struct line *line, struct script *s, const struct http_options *options);
+/* The object comes whole, and the server has seen so many requests then. */
+void reads_well(struct line *line, const struct script *s, unsigned requests);
+/* It fails with that code and in words that hold `word`. Returns how long it took. */
+int64_t fails(struct line *line, struct ask *a, int code, const char *word);
+
+/* What it may do badly: half an object; nothing until the gate opens; 500. `arg` is the script. */
+void script_send_half(const struct script *s, struct http_peer *peer);
+void script_hold(void *arg, struct http_peer *peer, const struct http_seen *seen);
+void script_fail(void *arg, struct http_peer *peer, const struct http_seen *seen);
 
 /* Bytes that differ from each other and by seed. */
 void made_bytes(uint8_t *dst, size_t len, unsigned seed);

@@ -2,79 +2,17 @@
 
 /* What goes wrong on the line and at the server, and what is made of it. */
 
-#include <pthread.h>
 #include <semaphore.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 
 #include "tests/unit/http_asking.h"
 
-enum { LEN = 1000, SLOW = 400 << 10 };
+enum { LEN = SCRIPT_OBJECT };
 
 static const int64_t soon = CLOCK_SECOND / 2; /* 50 ms are meant; the rest is for busy machines */
 
-/* A server that does one thing to the first requests, and then answers each well. */
-struct script {
-	atomic_uint times; /* so many requests are treated badly */
-	http_server_fn *bad;
-	uint8_t object[LEN];
-	sem_t said; /* too much was */
-};
-
-static void play(void *arg, struct http_peer *peer, const struct http_seen *seen)
-{
-	struct script *s = arg;
-
-	if (seen->number <= s->times)
-		s->bad(s, peer, seen);
-	else
-		http_answer(peer, 200, "", s->object, LEN);
-}
-
-static void script_start(struct line *line, struct script *s, const struct http_options *options)
-{
-	made_bytes(s->object, LEN, 3);
-	line_start(line, play, s, options);
-}
-
-/* The object comes whole, after `requests`. */
-static void reads_well(struct line *line, const struct script *s, unsigned requests)
-{
-	uint8_t dst[LEN] = {0};
-	struct ask get = {.path = "/o", .dst = dst, .dst_len = LEN};
-	struct http_answer a;
-
-	ask_ok(line, &get, &a);
-	assert_int_equal(a.len, LEN);
-	assert_memory_equal(dst, s->object, LEN);
-	assert_int_equal(http_server_requests(line->server), requests);
-	http_answer_release(&a);
-}
-
-/* It fails with that code. Returns how long it took. */
-static int64_t fails(struct line *line, struct ask *a, int code, const char *word)
-{
-	struct error err = ERROR_INIT;
-	struct http_answer answer;
-	int64_t began = clock_monotonic();
-
-	assert_int_equal(ask(line, a, &answer, &err), code);
-	assert_int_equal(err.code, code);
-	if (strstr(error_text(&err), word) == NULL)
-		fail_msg("'%s' says nothing of '%s'", error_text(&err), word);
-	http_answer_release(&answer);
-	return clock_monotonic() - began;
-}
-
 /* ---- statuses ---- */
-
-static void answer_500(void *arg, struct http_peer *peer, const struct http_seen *seen)
-{
-	(void)arg;
-	(void)seen;
-	http_answer(peer, 500, "", "oops", 4);
-}
 
 static void answer_404(void *arg, struct http_peer *peer, const struct http_seen *seen)
 {
@@ -99,7 +37,7 @@ static void answer_503(void *arg, struct http_peer *peer, const struct http_seen
 
 static void test_http_run__a_server_that_failed_once_is_asked_again(void **state)
 {
-	struct script s = {.times = 1, .bad = answer_500};
+	struct script s = {.times = 1, .bad = script_fail};
 	struct line line;
 
 	(void)state;
@@ -170,7 +108,7 @@ static void test_http_run__what_is_not_there_is_not_asked_for_again(void **state
 
 static void test_http_run__attempts_are_bounded(void **state)
 {
-	struct script s = {.times = 99, .bad = answer_500};
+	struct script s = {.times = 99, .bad = script_fail};
 	struct http_options four = {.attempts = 4, .backoff_ns = 1};
 	struct line line;
 	struct ask get = {.path = "/o"};
@@ -186,7 +124,7 @@ static void test_http_run__attempts_are_bounded(void **state)
 
 static void test_http_run__repetitions_that_do_not_help_use_up_a_budget(void **state)
 {
-	struct script s = {.times = 7, .bad = answer_500};
+	struct script s = {.times = 7, .bad = script_fail};
 	struct http_options three = {.budget = 3, .backoff_ns = 1};
 	struct line line;
 	struct ask get = {.path = "/o"};
@@ -208,7 +146,7 @@ static void test_http_run__repetitions_that_do_not_help_use_up_a_budget(void **s
 
 static void test_http_run__a_line_that_fails_now_and_then_is_lived_with(void **state)
 {
-	struct script s = {.bad = answer_500};
+	struct script s = {.bad = script_fail};
 	struct http_options two = {.budget = 2, .backoff_ns = 1};
 	struct line line;
 
@@ -243,23 +181,17 @@ static void test_http_run__what_was_put_right_is_asked_again_a_few_times_only(vo
 
 /* ---- connections that break ---- */
 
-static void send_half_and(const struct script *s, struct http_peer *peer)
-{
-	http_say(peer, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", LEN);
-	http_send(peer, s->object, LEN / 2);
-}
-
 static void reset_in_the_middle(void *arg, struct http_peer *peer, const struct http_seen *seen)
 {
 	(void)seen;
-	send_half_and(arg, peer);
+	script_send_half(arg, peer);
 	http_reset(peer);
 }
 
 static void end_in_the_middle(void *arg, struct http_peer *peer, const struct http_seen *seen)
 {
 	(void)seen;
-	send_half_and(arg, peer);
+	script_send_half(arg, peer);
 	http_hang_up(peer);
 }
 
@@ -404,193 +336,6 @@ static void test_http_run__nobody_there_is_asked_again_by_all_and_said(void **st
 	line_stop(&line);
 }
 
-/* ---- time ---- */
-
-static void hold(void *arg, struct http_peer *peer, const struct http_seen *seen)
-{
-	(void)arg;
-	(void)seen;
-	http_hold(peer);
-	http_hang_up(peer);
-}
-
-static void test_http_run__a_deadline_ends_the_wait_for_an_answer(void **state)
-{
-	struct script s = {.times = 99, .bad = hold};
-	struct line line;
-	struct store_call limits = {.deadline = clock_monotonic() + CLOCK_SECOND / 5};
-	struct ask get = {.path = "/o", .limits = &limits};
-
-	(void)state;
-	script_start(&line, &s, NULL);
-	assert_true(fails(&line, &get, ERR_TIMEOUT, "/o") < CLOCK_SECOND / 5 + soon);
-	get.prepared = 0;
-	assert_true(fails(&line, &get, ERR_TIMEOUT, "/o") < soon);
-	assert_int_equal(get.prepared, 0); /* no time is left: nothing is sent */
-	line_stop(&line);
-}
-
-struct canceller {
-	struct line *line;
-	unsigned requests;
-	atomic_bool flag;
-	atomic_llong at;
-};
-
-static void *cancel_when_seen(void *arg)
-{
-	struct canceller *c = arg;
-
-	http_server_await(c->line->server, c->requests);
-	atomic_store(&c->at, clock_monotonic());
-	atomic_store(&c->flag, true);
-	return NULL;
-}
-
-static void cancelled_soon(struct line *line, unsigned requests)
-{
-	struct canceller c = {.line = line, .requests = requests};
-	struct store_call limits = {.cancel = &c.flag};
-	struct ask get = {.path = "/o", .limits = &limits};
-	pthread_t thread;
-
-	assert_int_equal(pthread_create(&thread, NULL, cancel_when_seen, &c), 0);
-	(void)fails(line, &get, ERR_CANCELLED, "/o");
-	int64_t ended = clock_monotonic();
-	pthread_join(thread, NULL);
-	assert_true(ended - atomic_load(&c.at) < soon);
-}
-
-static void test_http_run__a_cancelled_call_ends_soon(void **state)
-{
-	struct http_options patient = {.backoff_ns = 30 * CLOCK_SECOND};
-	struct script held = {.times = 99, .bad = hold}, failing = {.times = 99, .bad = answer_500};
-	struct line line;
-
-	(void)state;
-	script_start(&line, &held, NULL);
-	cancelled_soon(&line, 1);
-	line_stop(&line);
-	script_start(&line, &failing, &patient);
-	cancelled_soon(&line, 1); /* as a rule between two attempts */
-	line_stop(&line);
-}
-
-static void hold_in_the_middle(void *arg, struct http_peer *peer, const struct http_seen *seen)
-{
-	send_half_and(arg, peer);
-	hold(arg, peer, seen);
-}
-
-static void drip(void *arg, struct http_peer *peer, const struct http_seen *seen)
-{
-	const struct script *s = arg;
-
-	(void)seen;
-	http_say(peer, "HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n", LEN);
-	for (size_t i = 0; i < LEN && !http_gone(peer); i++) {
-		http_send(peer, s->object + i, 1);
-		http_drip_pause(peer, 20);
-	}
-}
-
-static void test_http_run__a_transfer_that_stalls_is_given_up_and_asked_for_again(void **state)
-{
-	http_server_fn *const bad[] = {hold, hold_in_the_middle, drip};
-	struct http_options hasty = {.stall_ns = CLOCK_SECOND / 4, .backoff_ns = 1};
-
-	(void)state;
-	for (size_t i = 0; i < sizeof(bad) / sizeof(bad[0]); i++) {
-		struct script s = {.times = 1, .bad = bad[i]};
-		struct line line;
-		int64_t began = clock_monotonic();
-		script_start(&line, &s, &hasty);
-		reads_well(&line, &s, 2);
-		assert_true(clock_monotonic() - began < CLOCK_SECOND * 2);
-		line_stop(&line);
-	}
-}
-
-static void test_http_run__a_server_that_only_stalls_is_unavailable(void **state)
-{
-	struct http_options hasty = {.stall_ns = CLOCK_SECOND / 10, .backoff_ns = 1, .attempts = 2};
-	struct script s = {.times = 99, .bad = hold};
-	struct line line;
-	struct ask get = {.path = "/o"};
-
-	(void)state;
-	script_start(&line, &s, &hasty);
-	(void)fails(&line, &get, ERR_UNAVAILABLE, "nothing moved");
-	assert_int_equal(http_server_requests(line.server), 2);
-	line_stop(&line);
-}
-
-static void answer_with_patience(void *arg, struct http_peer *peer, const struct http_seen *seen)
-{
-	(void)arg;
-	(void)seen;
-	http_say(peer, "HTTP/1.1 200 OK\r\nContent-Length: 12\r\n\r\n");
-	for (int i = 0; i < 10; i++) {
-		http_say(peer, " ");
-		http_drip_pause(peer, 60);
-	}
-	http_say(peer, "ok");
-}
-
-static void test_http_run__an_answer_that_is_kept_alive_by_blanks_is_waited_for(void **state)
-{
-	struct http_options hasty = {.stall_ns = CLOCK_SECOND / 2};
-	struct script s = {.times = 1, .bad = answer_with_patience};
-	struct line line;
-	struct ask get = {.path = "/o"};
-	struct http_answer a;
-
-	(void)state;
-	script_start(&line, &s, &hasty);
-	ask_ok(&line, &get, &a);
-	assert_text(&a, "          ok");
-	assert_int_equal(http_server_requests(line.server), 1);
-	http_answer_release(&a);
-	line_stop(&line);
-}
-
-/* All of it is the kernel's at once, and libcurl has nothing to do until the answer comes. */
-static void test_http_run__a_body_that_leaves_slowly_is_no_stall(void **state)
-{
-	struct http_options hasty = {.stall_ns = CLOCK_SECOND / 4, .attempts = 1};
-	struct script s = {0};
-	struct line line;
-	uint8_t *bytes = calloc(1, SLOW);
-	struct store_body body = {.data = bytes, .len = SLOW};
-	struct ask put = {.path = "/o", .body = &body};
-	struct http_answer a;
-	int64_t began = clock_monotonic();
-
-	(void)state;
-	assert_non_null(bytes);
-	script_start(&line, &s, &hasty);
-	http_server_read_slowly(line.server);
-	ask_ok(&line, &put, &a);
-	assert_true(clock_monotonic() - began > 2 * hasty.stall_ns); /* or this shows nothing */
-	http_answer_release(&a);
-	line_stop(&line);
-	free(bytes);
-}
-
-static void test_http_free__transfers_of_cancelled_calls_are_gone(void **state)
-{
-	struct script s = {.times = 99, .bad = hold};
-	struct line line;
-
-	(void)state;
-	script_start(&line, &s, NULL);
-	for (unsigned i = 1; i <= 3; i++)
-		cancelled_soon(&line, i);
-	http_free(line.http);
-	line.http = NULL;
-	http_server_stop(line.server);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -608,13 +353,6 @@ int main(void)
 		cmocka_unit_test(test_http_run__a_kept_connection_that_dies_costs_no_attempt_and_no_byte),
 		cmocka_unit_test(test_http_run__what_may_have_arrived_is_not_sent_twice_where_that_is_wrong),
 		cmocka_unit_test(test_http_run__nobody_there_is_asked_again_by_all_and_said),
-		cmocka_unit_test(test_http_run__a_deadline_ends_the_wait_for_an_answer),
-		cmocka_unit_test(test_http_run__a_cancelled_call_ends_soon),
-		cmocka_unit_test(test_http_run__a_transfer_that_stalls_is_given_up_and_asked_for_again),
-		cmocka_unit_test(test_http_run__a_server_that_only_stalls_is_unavailable),
-		cmocka_unit_test(test_http_run__an_answer_that_is_kept_alive_by_blanks_is_waited_for),
-		cmocka_unit_test(test_http_run__a_body_that_leaves_slowly_is_no_stall),
-		cmocka_unit_test(test_http_free__transfers_of_cancelled_calls_are_gone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
