@@ -343,7 +343,7 @@ int session_abandon(struct session *s, struct error *err)
 	char name[FORMAT_NAME_MAX];
 	struct buf object = {0};
 	/* Where a second create is not refused nobody may void: the session stays, and prune waits for a person. */
-	if (!(s->repo->store->features & STORE_CREATE_ONLY))
+	if (!(store_features(s->repo->store) & STORE_CREATE_ONLY))
 		return 0;
 	object_name(KIND_SNAPSHOT, 0, &s->id, name);
 	int rc = snapshot_void_seal(s->repo, &s->id, s->key, &object, err);

@@ -95,11 +95,16 @@ struct store_ops {
 /* First member of every driver's own struct. */
 struct store {
 	const struct store_ops *ops;
-	unsigned features; /* enum store_features */
+	unsigned features; /* enum store_features; a driver may take one back when it finds out: store_features() */
 	unsigned parallel; /* gets at once that pay off: 4 local, dozens remote */
 	char *url;         /* for messages, owned, no secrets in it */
 	char *local_path;  /* the folder of a file store, canonical; else NULL. Owned. */
 };
+
+static inline unsigned store_features(const struct store *s)
+{
+	return __atomic_load_n(&s->features, __ATOMIC_RELAXED);
+}
 
 static inline int store_get(struct store *s, const struct store_call *call, const char *name, uint64_t off, size_t len,
 	void *dst, size_t *ret_len, struct error *err)
@@ -148,6 +153,9 @@ void store_close(struct store *store); /* NULL is a no-op */
 struct store_options {
 	bool create; /* make the repository's own folder or prefix (init only); never its parents */
 	struct log *log;
+	/* What an environment variable holds, NULL: it is not set. NULL instead of a function: getenv(). */
+	const char *(*env)(void *arg, const char *name);
+	void *env_arg;
 };
 
 /*
@@ -159,5 +167,6 @@ int store_open(const char *url, const struct store_options *options, struct stor
 /* Drivers, opened by store_open(); tests may call them. */
 int store_file_open(const char *path, const struct store_options *options, struct store **ret_store, struct error *err);
 int store_memory_open(struct store **ret_store, struct error *err);
+int store_s3_open(const char *url, const struct store_options *options, struct store **ret_store, struct error *err);
 
 #endif

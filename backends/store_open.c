@@ -88,9 +88,10 @@ int store_open_url(const char *url, const struct store_options *options, struct 
 		return store_memory_open(ret_store, err);
 	if (strncmp(url, "file:/", 6) == 0)
 		return open_file_url(url, url + 5, options, ret_store, err);
-	if (strncmp(url, "s3://", 5) == 0 || strncmp(url, "gs://", 5) == 0)
-		return error_set(
-			err, ERR_UNSUPPORTED, "'%s': %.2s:// stores are not built into this version yet", url, url);
+	if (strncmp(url, "s3://", 5) == 0)
+		return store_s3_open(url, options, ret_store, err);
+	if (strncmp(url, "gs://", 5) == 0)
+		return error_set(err, ERR_UNSUPPORTED, "'%s': gs:// stores are not built into this version yet", url);
 	if (scheme > 0)
 		return error_set(err, ERR_USAGE, "'%s': '%.*s://' is no kind of store, write /path or file:///path",
 			url, (int)scheme, url);

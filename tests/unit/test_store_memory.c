@@ -48,7 +48,6 @@ static void test_open__what_cannot_be_opened_is_told(void **state)
 {
 	(void)state;
 	assert_open_fails("", ERR_USAGE, "empty");
-	assert_open_fails("s3://bucket/prefix", ERR_UNSUPPORTED, "s3:// stores are not built into this version yet");
 	assert_open_fails("gs://bucket", ERR_UNSUPPORTED, "gs:// stores are not built into this version yet");
 	assert_open_fails("ftp://host/path", ERR_USAGE, "'ftp://' is no kind of store");
 	assert_open_fails("file://host/path", ERR_USAGE, "another host");
