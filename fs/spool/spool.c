@@ -235,7 +235,7 @@ static void begin(struct spool *s)
 	pthread_mutex_lock(&s->lock);
 	s->opening = false;
 	for (size_t i = 0; i < s->copy_count; i++)
-		if (s->copies[i]->events > 0)
+		if (s->copies[i]->events > 0 || s->copies[i]->work != NULL) /* it may have to be swept */
 			spool_wake(s->copies[i]);
 	pthread_mutex_unlock(&s->lock);
 }
@@ -288,6 +288,9 @@ static void end_threads(struct spool *s, int64_t wait_ns)
 
 	s->closing = true;
 	s->last_round = wait_ns > 0;
+	for (size_t i = 0; i < s->copy_count; i++)
+		if (s->copies[i]->work != NULL)
+			work_hurry(s->copies[i]->work);
 	for (size_t i = 0; i < s->copy_count; i++)
 		if (s->last_round || s->copies[i]->running)
 			spool_wake(s->copies[i]);

@@ -272,6 +272,7 @@ static void *committer(void *arg)
 	enum turn turn;
 	int64_t due = 0;
 
+	work_sweep_all(c->work);
 	pthread_mutex_lock(&s->lock);
 	do {
 		uint64_t events = c->events;

@@ -104,26 +104,48 @@ void work_drop_layers(struct work *w, const struct buf *layers)
 		content_layer_names(layers->data, layers->len, drop_layer, w, NULL);
 }
 
+/* Some of the names; none while a commit may read those files. */
+static struct buf take_garbage_locked(struct work *w)
+{
+	struct buf names = {0};
+	size_t len = min_u64(w->garbage.len, SWEEP_MOST / STAGED_NAME * STAGED_NAME);
+	if (w->frozen != NULL || len == 0)
+		return names;
+	buf_put(&names, w->garbage.data + (w->garbage.len - len), len);
+	if (!buf_failed(&names))
+		w->garbage.len -= len;
+	w->swept = clock_monotonic();
+	return names;
+}
+
 /*
  * Only when the index forgot them for good may staged files go: after a power cut it may stand where it still names
  * them.
  */
-void work_sweep(struct work *w)
+bool work_sweep(struct work *w)
 {
-	struct buf names = {0};
 	work_lock(w);
-	if (w->frozen == NULL) {
-		names = w->garbage;
-		w->garbage = (struct buf){0};
-		w->swept = clock_monotonic();
-	}
+	struct buf names = take_garbage_locked(w);
 	int rc = names.len > 0 ? work_end(w, NULL) : 0;
+	bool more = names.len > 0 && w->garbage.len > 0;
 	work_unlock(w);
 	if (names.len > 0 && rc == 0 && index_sync(w->index, NULL) == 0) {
 		for (size_t at = 0; at + STAGED_NAME <= names.len; at += STAGED_NAME)
 			unlinkat(w->data, (const char *)names.data + at, 0);
 	}
 	buf_release(&names);
+	return more;
+}
+
+void work_sweep_all(struct work *w)
+{
+	while (work_sweep(w) && !atomic_load(&w->hurry))
+		;
+}
+
+void work_hurry(struct work *w)
+{
+	atomic_store(&w->hurry, true);
 }
 
 struct active *work_active(struct work *w, uint64_t ino)

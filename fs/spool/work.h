@@ -197,6 +197,11 @@ struct work_frozen {
 int work_freeze(struct work *w, struct work_frozen **ret_frozen, struct error *err);
 /* Staged files that nothing needs any more go now. NULL is a no-op. */
 void work_thaw(struct work *w, struct work_frozen *frozen);
+/* Removes staged files that nothing needs, as those that an end in a hurry left: work_open() waits for few of them. May
+ * take minutes; without any lock of the caller's. */
+void work_sweep_all(struct work *w);
+/* The mount is ending: what can wait for the next start waits. By any thread. */
+void work_hurry(struct work *w);
 /*
  * What was frozen is durable in `snapshot` (NULL: it was equal to the base): unchanged files point there now, their
  * staged bytes go once no handle is open. To be followed by work_thaw().

@@ -171,7 +171,7 @@ void work_thaw(struct work *w, struct work_frozen *frozen)
 	frozen_free(frozen);
 	if (quiet)
 		stage_rest(w->stage);
-	work_sweep(w);
+	work_sweep_all(w);
 	work_leave(w);
 }
 

@@ -120,6 +120,7 @@ struct work {
 	int64_t last_change, first_change;
 	bool told;                                  /* of the first change since the last commit */
 	atomic_bool tell_changed, sweep_due, ended; /* what work_leave() is to see to */
+	atomic_bool hurry;                          /* the mount is ending */
 	unsigned open_files;
 	uint64_t staged;
 	atomic_uint open_dirty;
@@ -142,8 +143,9 @@ int work_end(struct work *w, struct error *err);
 struct entry_time work_now(void);
 /* The staged files of these layers are garbage: the caller takes them out of their row. */
 void work_drop_layers(struct work *w, const struct buf *layers);
-/* Removes garbage, unless a commit may read it. Without the lock; waits for the disk. */
-void work_sweep(struct work *w);
+/* Removes some of the garbage, unless a commit may read it; true: there is more. Without the lock; waits for the disk.
+ */
+bool work_sweep(struct work *w);
 struct active *work_active(struct work *w, uint64_t ino);
 /* What was lost, told at work_open(). */
 void work_lose(struct work *w, const char *fmt, ...) __attribute__((format(printf, 2, 3)));

@@ -9,7 +9,7 @@
 
 #include "fs/spool/work_impl.h"
 
-enum { BLOCK = 512 };
+enum { BLOCK = 512, PURGE_MOST = 1000 };
 
 /* ---- after a power cut ---- */
 
@@ -188,7 +188,8 @@ static int compare_names(const void *a, const void *b)
 	return memcmp(a, b, STAGED_NAME);
 }
 
-/* Removes staged files that no row names: of writes that were never recorded. */
+/* Removes staged files that no row names: of writes that were never recorded, and what an end in a hurry left. Many of
+ * them wait for work_sweep_all(): nobody's mount does. */
 static int purge(struct work *w, struct buf *names, struct error *err)
 {
 	int fd = openat(w->data, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -202,14 +203,17 @@ static int purge(struct work *w, struct buf *names, struct error *err)
 	if (count > 0)
 		qsort(names->data, count, STAGED_NAME, compare_names);
 	w->staged = 0;
+	size_t removed = 0;
 	for (struct dirent *e; (e = readdir(d)) != NULL;) {
 		struct stat st;
 		if (e->d_name[0] == '.')
 			continue;
 		bool needed = strlen(e->d_name) == STAGED_NAME - 1 && count > 0 &&
 			      bsearch(e->d_name, names->data, count, STAGED_NAME, compare_names) != NULL;
-		if (!needed)
+		if (!needed && (++removed <= PURGE_MOST || strlen(e->d_name) != STAGED_NAME - 1))
 			unlinkat(w->data, e->d_name, 0);
+		else if (!needed)
+			buf_put(&w->garbage, e->d_name, STAGED_NAME);
 		else if (fstatat(w->data, e->d_name, &st, AT_SYMLINK_NOFOLLOW) == 0)
 			w->staged += (uint64_t)st.st_blocks * BLOCK;
 	}
@@ -285,9 +289,9 @@ int work_recover(struct work *w, bool rebooted, bool peace, struct error *err)
 		rc = work_end(w, err);
 	if (rc == 0)
 		rc = index_sync(w->index, err);
+	buf_clear(&w->garbage); /* no row names it: it is found again */
 	if (rc == 0)
 		rc = purge(w, &s.names, err);
-	buf_clear(&w->garbage); /* purged */
 	buf_release(&s.names);
 	return rc;
 }

@@ -500,6 +500,44 @@ static void test_freeze__keeps_what_was_closed_while_writers_go_on(void **state)
 	assert_int_equal(staged(m), 0);
 }
 
+/* Staged files that no row names, as an end in a hurry leaves them. */
+static void leave_files(struct spool_made *m, unsigned count)
+{
+	char path[200];
+	work_close(m->work);
+	m->work = NULL;
+	for (unsigned i = 0; i < count; i++) {
+		snprintf(path, sizeof(path), "%s/data/%032x", m->dir, i);
+		int fd = open(path, O_WRONLY | O_CREAT | O_EXCL, 0600);
+		assert_true(fd >= 0);
+		close(fd);
+	}
+	spool_made_work(m);
+}
+
+static void test_open__waits_for_few_of_the_staged_files_that_nothing_needs(void **state)
+{
+	struct spool_made *m = fresh(state);
+	spool_made_write(m->work, "kept", "kept", 4);
+	leave_files(m, 6000);
+	assert_in_range(staged(m), 3000, 6000);
+	work_sweep_all(m->work);
+	assert_int_equal(staged(m), 1);
+	expect_text(m, "kept", "kept");
+}
+
+static void test_sweep__ends_soon_in_a_hurry_and_goes_on_at_the_next_start(void **state)
+{
+	struct spool_made *m = fresh(state);
+	leave_files(m, 6000);
+	work_hurry(m->work);
+	work_sweep_all(m->work);
+	assert_in_range(staged(m), 1000, 6000);
+	reopen(m);
+	work_sweep_all(m->work);
+	assert_int_equal(staged(m), 0);
+}
+
 static void test_committed__staged_bytes_go_with_the_last_handle(void **state)
 {
 	struct spool_made *m = based(state);
@@ -1009,6 +1047,8 @@ int main(void)
 		SPOOL_CASE(test_copy_range__of_a_whole_file_of_the_base_stages_nothing),
 		SPOOL_CASE(test_list__shows_once_what_is_there_throughout),
 		SPOOL_CASE(test_freeze__keeps_what_was_closed_while_writers_go_on),
+		SPOOL_CASE(test_open__waits_for_few_of_the_staged_files_that_nothing_needs),
+		SPOOL_CASE(test_sweep__ends_soon_in_a_hurry_and_goes_on_at_the_next_start),
 		SPOOL_CASE(test_committed__staged_bytes_go_with_the_last_handle),
 		SPOOL_CASE(test_committed__a_renamed_folder_does_not_confuse_what_is_in_it),
 		SPOOL_CASE(test_work__is_used_by_threads_while_it_is_committed),
