@@ -102,6 +102,7 @@ enum http_verdict {
 struct http_call {
 	const struct store_call *limits; /* may be NULL */
 	const char *what;                /* for messages: what is done, on what, where */
+	/* Once an attempt, and once more for its second request; always in the calling thread. */
 	int (*prepare)(void *arg, unsigned attempt, struct http_message *m, struct error *err);
 	/* Sets err for all verdicts but HTTP_DONE: of the last attempt it is what the caller gets. */
 	enum http_verdict (*judge)(void *arg, const struct http_answer *a, struct error *err);
