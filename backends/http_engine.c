@@ -167,19 +167,33 @@ static struct http_transfer *next_stalled(struct http *h, int64_t now)
 	return t;
 }
 
-/* Now and then. Returns for how many ms nothing needs to be looked at. */
+/* This thread itself was stopped for a while: that nothing moved says nothing about the others. */
+static void forgive(struct http *h, int64_t now)
+{
+	pthread_mutex_lock(&h->lock);
+	for (struct http_transfer *t = h->running; t != NULL; t = t->next)
+		t->looked = now;
+	pthread_mutex_unlock(&h->lock);
+}
+
+/* Now and then, after all that came was read. Returns for how many ms nothing needs to be looked at. */
 static int drop_stalled(struct http *h)
 {
 	int64_t now = clock_monotonic(), every = h->o.stall_ns / LOOKS;
 	struct http_transfer *t;
+	bool any = false;
 
 	if (now >= h->look_at) {
-		while ((t = next_stalled(h, now)) != NULL)
+		if (now >= h->look_at + 2 * every)
+			forgive(h, now);
+		while ((t = next_stalled(h, now)) != NULL) {
 			finish(h, t, CURLE_OPERATION_TIMEDOUT);
+			any = true;
+		}
 		h->look_at = now + every;
 	}
 	int64_t ms = (h->look_at - now) / (CLOCK_SECOND / 1000) + 1;
-	return ms < POLL_MS ? (int)ms : POLL_MS;
+	return any ? 0 : ms < POLL_MS ? (int)ms : POLL_MS;
 }
 
 static bool closing(struct http *h)
