@@ -76,7 +76,7 @@ static void test_reader_grow__closing_in_the_middle_leaves_nothing(void **state)
 	size_t count = 0;
 
 	(void)state;
-	for (int round = 0; round < 20; round++) {
+	for (int round = 0; round < 8; round++) {
 		set_up(&s, 0, 1, false);
 		assert_int_equal(map_few(&s, (uint64_t)round * 40 * KIB, 4 * KIB, spans, &count), 0);
 		reader_spans_release(s.r, spans, count);
@@ -114,7 +114,7 @@ static void test_reader_grow__many_threads_hop_about_in_the_same_chunks(void **s
 
 	(void)state;
 	atomic_init(&wrong, 0);
-	for (int round = 0; round < 4; round++) {
+	for (int round = 0; round < 2; round++) {
 		/* A cache that holds them all, and one that throws them out while they grow. */
 		set_up(&s, round % 2 ? 1 : 256 * MIB, 2, round / 2);
 		for (unsigned i = 0; i < THREADS; i++) {
