@@ -2,15 +2,23 @@
 /* Who asks name by name, and the thread that lists for him. */
 #include "fs/ahead.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "base/checked.h"
 #include "base/clock.h"
 #include "base/host.h"
 #include "fs/ahead_walk.h"
+#include "fs/mountinfo.h"
 #include "fs/nodeid.h"
 
 enum {
@@ -23,11 +31,14 @@ enum {
 static const int64_t in_a_row = CLOCK_SECOND, soon_again = 10 * CLOCK_SECOND;
 
 struct ahead {
-	const char *mountpoint;
+	int mount; /* the detached copy; the watcher's to close */
+	dev_t dev; /* of the mount */
+	int stop_fd;
+	pthread_t watcher;
 	pthread_mutex_t lock; /* guards all below */
 	pthread_cond_t wake;
 	pthread_t thread;
-	bool running, stopping;
+	bool running, stopping, walking;
 	struct ahead_rule rule;
 	uint64_t wanted; /* a folder to go on from; 0: none */
 	unsigned budget;
@@ -79,16 +90,19 @@ static bool go_on(void *arg, uint64_t folder)
 
 static void walk_locked(struct ahead *a)
 {
-	struct ahead_walk walk = {.mountpoint = a->mountpoint, .budget = a->budget, .go_on = go_on, .arg = a};
+	struct ahead_walk walk = {.mount = a->mount, .budget = a->budget, .go_on = go_on, .arg = a};
 	uint64_t from = a->wanted;
 
 	a->wanted = 0;
+	a->walking = true;
 	a->walked = INT64_MAX;
 	memset(a->seen, 0, sizeof(a->seen));
 	pthread_mutex_unlock(&a->lock);
 	ahead_walk(&walk, from);
 	pthread_mutex_lock(&a->lock);
+	a->walking = false;
 	a->walked = clock_monotonic();
+	pthread_cond_broadcast(&a->wake);
 }
 
 static void *thread_main(void *arg)
@@ -106,6 +120,57 @@ static void *thread_main(void *arg)
 	return NULL;
 }
 
+/* ---- the watcher ---- */
+
+static int is_ours(void *arg, const struct mountinfo_row *row)
+{
+	const struct ahead *a = arg;
+
+	return row->dev == a->dev;
+}
+
+/* No walk is under way when this returns, and none begins. */
+static void end_walks(struct ahead *a)
+{
+	pthread_mutex_lock(&a->lock);
+	a->stopping = true;
+	pthread_cond_broadcast(&a->wake);
+	while (a->walking)
+		pthread_cond_wait(&a->wake, &a->lock);
+	pthread_mutex_unlock(&a->lock);
+}
+
+/* Until the mount is gone, or the session at its end: the copy must not be what keeps the file system alive. */
+static void *watch(void *arg)
+{
+	struct ahead *a = arg;
+	int list = open("/proc/self/mountinfo", O_RDONLY | O_CLOEXEC);
+	struct pollfd fds[] = {{.fd = list, .events = POLLPRI}, {.fd = a->stop_fd, .events = POLLIN}};
+
+	while (list >= 0 && mountinfo_each(is_ours, a, NULL) == 1) {
+		while (poll(fds, 2, -1) < 0 && errno == EINTR)
+			;
+		if (fds[1].revents != 0)
+			break;
+	}
+	end_walks(a);
+	close(a->mount);
+	if (list >= 0)
+		close(list);
+	return NULL;
+}
+
+static bool open_mount(struct ahead *a, const char *mountpoint)
+{
+	struct statx st;
+
+	a->mount = open_tree(AT_FDCWD, mountpoint, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
+	if (a->mount < 0 || statx(a->mount, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &st) != 0)
+		return false;
+	a->dev = makedev(st.stx_dev_major, st.stx_dev_minor);
+	return mountinfo_each(is_ours, a, NULL) == 1;
+}
+
 int ahead_new(const char *mountpoint, struct ahead **ret, struct error *err)
 {
 	*ret = NULL;
@@ -114,10 +179,19 @@ int ahead_new(const char *mountpoint, struct ahead **ret, struct error *err)
 	struct ahead *a = calloc(1, sizeof(*a));
 	if (a == NULL)
 		return error_no_memory(err, "the mount");
-	a->mountpoint = mountpoint;
+	a->mount = -1;
+	a->stop_fd = eventfd(0, EFD_CLOEXEC);
 	pthread_mutex_init(&a->lock, NULL);
 	pthread_cond_init(&a->wake, NULL);
-	*ret = a;
+	if (a->stop_fd >= 0 && open_mount(a, mountpoint) && host_thread(&a->watcher, watch, a) == 0) {
+		*ret = a;
+		return 0;
+	}
+	if (a->mount >= 0)
+		close(a->mount);
+	if (a->stop_fd >= 0)
+		close(a->stop_fd);
+	free(a);
 	return 0;
 }
 
@@ -135,7 +209,7 @@ void ahead_found(struct ahead *a, uint64_t folder)
 		a->wanted = folder;
 		a->budget = budget;
 		if (a->running)
-			pthread_cond_signal(&a->wake);
+			pthread_cond_broadcast(&a->wake);
 		else
 			a->running = host_thread(&a->thread, thread_main, a) == 0;
 	}
@@ -144,12 +218,12 @@ void ahead_found(struct ahead *a, uint64_t folder)
 
 void ahead_stop(struct ahead *a)
 {
+	uint64_t one = 1;
+
 	if (a == NULL)
 		return;
-	pthread_mutex_lock(&a->lock);
-	a->stopping = true;
-	pthread_cond_signal(&a->wake);
-	pthread_mutex_unlock(&a->lock);
+	while (write(a->stop_fd, &one, sizeof(one)) < 0 && errno == EINTR)
+		;
 }
 
 void ahead_free(struct ahead *a)
@@ -157,8 +231,10 @@ void ahead_free(struct ahead *a)
 	if (a == NULL)
 		return;
 	ahead_stop(a);
+	pthread_join(a->watcher, NULL);
 	if (a->running)
 		pthread_join(a->thread, NULL);
+	close(a->stop_fd);
 	pthread_cond_destroy(&a->wake);
 	pthread_mutex_destroy(&a->lock);
 	free(a);

@@ -16,10 +16,13 @@
  * the root of the snapshot or working copy. It stops after a number of entries
  * that grows while callers keep asking where it has not been.
  *
- * It reaches the mount by a detached copy of it (open_tree), made anew for each
- * walk and looked at between folders, so that it never keeps a mount point
- * busy; and folders by their node ids (open_by_handle_at). Both need root: for
- * another user, or where the kernel refuses, nothing is listed ahead.
+ * It reaches the mount by a detached copy of it (open_tree), taken when the
+ * mount begins: no path is looked up later, so it never keeps a mount point
+ * busy. The copy would keep an unmounted file system alive, so another thread
+ * waits for changes of the kernel's list of mounts, and gives the copy up when
+ * the mount is gone from it. Folders are reached by their node ids
+ * (open_by_handle_at). All that needs root: for another user, or where the
+ * kernel refuses, nothing is listed ahead.
  *
  * Threads: any may call ahead_found(), which waits for nobody. The walking
  * thread holds no lock over a request. A request of its own is answered by the
@@ -52,12 +55,12 @@ unsigned ahead_judge(struct ahead_rule *rule, uint64_t folder, int64_t now);
 /* ---- the walk ---- */
 
 struct ahead;
-/* `mountpoint` is borrowed until ahead_free(). */
+/* *ret NULL: nothing is listed ahead here. ERR_NO_MEMORY. */
 int ahead_new(const char *mountpoint, struct ahead **ret, struct error *err);
 /* A lookup in this folder, a node id, found its name. A NULL `a` is a no-op. */
 void ahead_found(struct ahead *a, uint64_t folder);
 /* Begins no request more. */
 void ahead_stop(struct ahead *a);
-void ahead_free(struct ahead *a); /* waits for the thread; NULL is a no-op */
+void ahead_free(struct ahead *a); /* waits for the threads; NULL is a no-op */
 
 #endif

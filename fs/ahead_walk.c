@@ -6,7 +6,6 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -24,8 +23,7 @@ enum {
 
 struct walk {
 	const struct ahead_walk *o;
-	int top; /* the root folder of a detached copy of the mount */
-	dev_t dev;
+	int top; /* the root folder */
 	unsigned left;
 	void *piece;
 };
@@ -41,38 +39,18 @@ struct folder {
 	size_t at; /* of its name */
 };
 
-static bool attributes(int at, const char *path, struct statx *ret)
-{
-	int flags = AT_STATX_DONT_SYNC | AT_SYMLINK_NOFOLLOW | (path[0] == '\0' ? AT_EMPTY_PATH : 0);
-
-	return statx(at, path, flags, STATX_INO, ret) == 0;
-}
-
 static uint64_t inode_of(int fd)
 {
 	struct statx st;
 
-	return attributes(fd, "", &st) ? st.stx_ino : 0;
-}
-
-static dev_t device(const struct statx *st)
-{
-	return (dev_t)st->stx_dev_major << 32 | st->stx_dev_minor;
-}
-
-/* The mount point may have been taken away, or covered. */
-static bool still_there(const struct walk *w)
-{
-	struct statx st;
-
-	return attributes(AT_FDCWD, w->o->mountpoint, &st) && device(&st) == w->dev;
+	return statx(fd, "", AT_EMPTY_PATH | AT_STATX_DONT_SYNC, STATX_INO, &st) == 0 ? st.stx_ino : 0;
 }
 
 static bool may_list(struct walk *w, int fd)
 {
 	uint64_t ino = inode_of(fd);
 
-	return ino != 0 && w->left > 0 && still_there(w) && w->o->go_on(w->o->arg, ino);
+	return ino != 0 && w->left > 0 && w->o->go_on(w->o->arg, ino);
 }
 
 static void note(struct folders *f, const struct dirent64 *d)
@@ -199,24 +177,12 @@ static int open_node(const struct walk *w, uint64_t node)
 	return open_by_handle_at(w->top, &h.head, FOLDER_FLAGS);
 }
 
-/* -1: the kernel or its guards do not let us. What only names a place is not enough for open_by_handle_at(). */
-static int open_top(const char *mountpoint)
-{
-	int mount = open_tree(AT_FDCWD, mountpoint, OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC);
-	int top = mount >= 0 ? openat(mount, ".", FOLDER_FLAGS) : -1;
-
-	if (mount >= 0)
-		close(mount);
-	return top;
-}
-
 void ahead_walk(const struct ahead_walk *o, uint64_t folder)
 {
-	struct statx st;
-	struct walk w = {.o = o, .left = o->budget, .top = open_top(o->mountpoint), .piece = malloc(PIECE)};
+	/* What only names a place is not enough for open_by_handle_at(). */
+	struct walk w = {.o = o, .left = o->budget, .top = openat(o->mount, ".", FOLDER_FLAGS), .piece = malloc(PIECE)};
 
-	if (w.piece != NULL && w.top >= 0 && attributes(w.top, "", &st)) {
-		w.dev = device(&st);
+	if (w.piece != NULL && w.top >= 0) {
 		int fd = open_node(&w, folder);
 		bool on = fd >= 0 && below(&w, fd, 0);
 		while (on && fd >= 0)

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 struct ahead_walk {
-	const char *mountpoint;
+	int mount;                                 /* a detached copy of it */
 	unsigned budget;                           /* entries */
 	bool (*go_on)(void *arg, uint64_t folder); /* asked before each folder, which it may note */
 	void *arg;

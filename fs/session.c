@@ -211,8 +211,11 @@ static int serve_loop(struct session *s, struct error *err)
 	fuse_loop_cfg_set_idle_threads(config, THREADS_MAX);
 	int failed = fuse_session_loop_mt(s->fuse, config);
 	fuse_loop_cfg_destroy(config);
-	/* A positive number is a signal's, which the control thread has dealt with. */
-	return failed < 0 ? error_set_errno(err, -failed, "serving '%s' failed", s->serve.options->mountpoint) : 0;
+	/* A positive number is a signal's, which the control thread has dealt with. A connection that is aborted is one
+	 * that was unmounted while a request came in. */
+	return failed < 0 && failed != -ECONNABORTED
+		       ? error_set_errno(err, -failed, "serving '%s' failed", s->serve.options->mountpoint)
+		       : 0;
 }
 
 static void serve_release(struct serve *serve)

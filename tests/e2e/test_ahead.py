@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: MIT
 """Callers who ask for names one by one: what the kernel asks the mount for, counted in its own log of requests."""
 
+import contextlib
+import glob
 import os
 import re
 import subprocess
@@ -122,8 +124,21 @@ def test_changes_made_meanwhile_are_seen_at_once(tree):
             assert len(os.listdir(f"{top}/d{d:02}")) == FILES - 1
 
 
-def test_it_never_keeps_a_mount_point_busy(tree):
+def serving(mnt):
+    """Is a process there that serves this mount point?"""
+    for path in glob.glob("/proc/[0-9]*/cmdline"):
+        with contextlib.suppress(OSError):
+            if f"\0{mnt}\0" in read(path):
+                return True
+    return False
+
+
+def test_it_never_keeps_a_mount_point_busy_nor_the_process_behind(tree):
+    mnt = tree.folder + "/mnt"
+    os.makedirs(mnt)
     for names in range(8, 40, 4):
-        with in_foreground(tree) as (mnt, _):
-            ask(f"{mnt}/files/latest/d00", [f"f{f:02}" for f in range(names)])
-            subprocess.run(["umount", mnt], check=True)
+        tree.drfs("mount", mnt)
+        assert serving(mnt)
+        ask(f"{mnt}/files/latest/d00", [f"f{f:02}" for f in range(names)])
+        subprocess.run(["umount", mnt], check=True)
+        until(lambda: not serving(mnt), "the process ends")
