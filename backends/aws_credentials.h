@@ -45,6 +45,11 @@ struct aws_options {
 	const char *sts_endpoint; /* NULL: AWS_ENDPOINT_URL_STS, the profile's for sts, else AWS's own */
 };
 
+/* What a variable holds; NULL: it is not set, or empty. Borrowed from the environment. */
+const char *aws_env(const struct aws_options *o, const char *name);
+/* Is it set to "true", in any case of letters? */
+bool aws_env_true(const struct aws_options *o, const char *name);
+
 struct aws_credentials;
 /*
  * Reads the files, for aws_setting(), and asks nobody. Strings are copied. ERR_USAGE: the profile that was asked for is

@@ -113,10 +113,6 @@ struct aws_fetch {
 	unsigned depth;
 	char trail[700]; /* where nothing was */
 };
-/* What the variable holds; NULL: it is not set, or empty. */
-const char *aws_env(const struct aws_options *o, const char *name);
-/* Does it hold "true", in any case of letters? */
-bool aws_env_true(const struct aws_options *o, const char *name);
 /* ns since 1970. */
 int64_t aws_now(const struct aws_options *o);
 /* Adds to the trail; returns AWS_NOTHING. */

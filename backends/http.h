@@ -55,6 +55,7 @@ struct http_options {
 	int64_t backoff_ns;  /* of the first repetition, at most; 0: 50 ms (throttled: 20 times that) */
 	bool no_proxy;       /* for addresses of the machine's own (metadata servers) */
 };
+/* `options` and its strings are borrowed for the call, but for the log. Starts a thread. ERR_NO_MEMORY, ERR_IO. */
 int http_new(const struct http_options *options, struct http **ret, struct error *err);
 /* No call may be under way. NULL is a no-op. */
 void http_free(struct http *h);
@@ -87,6 +88,7 @@ struct http_answer {
 	int64_t date;                 /* the Date header, ns since 1970; 0: none */
 	unsigned attempt;             /* from 0 */
 };
+/* Frees what it holds, wiping the text, and zeroes it. */
 void http_answer_release(struct http_answer *a);
 /* NULL: none. The first one of that name (in lower case). */
 const char *http_answer_header(const struct http_answer *a, const char *name);
@@ -130,6 +132,7 @@ struct http_metrics {
 	uint64_t connections;                /* made */
 	unsigned limit;                      /* transfers at once, now */
 };
+/* Counted since http_new(). Any thread. */
 void http_get_metrics(struct http *h, struct http_metrics *ret);
 
 #endif

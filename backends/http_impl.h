@@ -100,11 +100,14 @@ void http_transfer_end(struct http_transfer *t);
 bool http_transfer_renew(struct http_transfer *t);
 /* Has too little moved for `stall_ns`? By the engine's thread, while it runs. */
 bool http_transfer_stalls(struct http_transfer *t, int64_t now, int64_t stall_ns);
+/* Frees it, wiping its headers. It must be done, or never have been submitted. */
 void http_transfer_release(struct http_transfer *t);
 
 /* ---- http_engine.c ---- */
 
+/* Makes the multi handle and the thread; nothing is left behind where it fails. */
 int http_engine_start(struct http *h, struct error *err);
+/* Ends the thread; no transfer may be in its hands. Without a started engine a no-op. */
 void http_engine_stop(struct http *h);
 /* The engine has it until it is done; takes a handle from the idle ones. */
 int http_submit(struct http *h, struct http_transfer *t, struct error *err);
@@ -117,9 +120,11 @@ void http_narrow(struct http *h);
 
 /* ---- http_pace.c: pure, under the engine's lock ---- */
 
+/* A small read took so many ns; it earns a share of a second request. */
 void http_pace_note(struct http_pace *p, int64_t took);
 /* After how long a small read is late. */
 int64_t http_pace_late(const struct http_pace *p);
+/* Takes one second request from what was earned; false: there is none. */
 bool http_pace_spend(struct http_pace *p);
 /* Full jitter: of the `attempt`-th repetition, at most; `random` from 0 to UINT64_MAX. */
 int64_t http_pace_backoff(int64_t base, unsigned attempt, uint64_t random);

@@ -27,12 +27,12 @@ struct s3_place {
 	char *scheme;    /* "https" */
 	char *host;      /* of the endpoint, with a port that is not the scheme's own */
 	bool path_style; /* "/bucket/key", else the bucket is part of the host */
-	bool region_given;
 	char region[S3_REGION_MAX];
 };
 /* `url`: s3://bucket[/prefix]. ERR_USAGE with what is wrong. */
 int s3_place_find(const char *url, struct aws_credentials *c, const struct aws_options *o, struct s3_place *ret,
 	struct error *err);
+/* Frees what it holds; a zeroed one is fine. */
 void s3_place_release(struct s3_place *p);
 
 struct s3 {
@@ -40,8 +40,6 @@ struct s3 {
 	struct s3_place place;
 	struct http *http;
 	struct aws_credentials *credentials;
-	struct log *log;
-	char *storage_class;      /* NULL: the bucket's own */
 	atomic_int_fast64_t skew; /* ns to add to this host's clock to have the server's */
 	atomic_bool no_condition; /* a conditional PUT was answered with "not implemented" */
 	pthread_mutex_t lock;     /* guards place.region */
@@ -65,6 +63,7 @@ struct s3_request {
 };
 /* The answer is the caller's to release, in any case. */
 int s3_run(struct s3_request *r, const struct store_call *limits, struct http_answer *ret, struct error *err);
+/* Names and values are borrowed until s3_run() returns; there is room for S3_HEADERS and S3_PARAMS. */
 void s3_add_header(struct s3_request *r, const char *name, const char *value);
 void s3_add_query(struct s3_request *r, const char *name, const char *value);
 

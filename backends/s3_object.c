@@ -10,6 +10,7 @@
 #include <openssl/evp.h>
 
 #include "backends/s3_impl.h"
+#include "base/hex.h"
 
 enum { PIECE = 256 << 10, RANGE_TEXT = 64, WHAT_TEXT = STORE_NAME_MAX + 300 };
 
@@ -127,7 +128,6 @@ static int hash_file(const struct store_body *body, const char *name, EVP_MD_CTX
 static int hash_body(
 	const struct store_body *body, const char *name, char ret_hex[static SIGV4_HASH_HEX], struct error *err)
 {
-	static const char digits[] = "0123456789abcdef";
 	uint8_t raw[32];
 	unsigned len = sizeof(raw);
 	EVP_MD_CTX *md;
@@ -142,11 +142,8 @@ static int hash_body(
 	if (rc == 0 && EVP_DigestFinal_ex(md, raw, &len) != 1)
 		rc = error_no_memory(err, "a request");
 	EVP_MD_CTX_free(md);
-	for (size_t i = 0; rc == 0 && i < sizeof(raw); i++) {
-		ret_hex[2 * i] = digits[raw[i] >> 4];
-		ret_hex[2 * i + 1] = digits[raw[i] & 15];
-	}
-	ret_hex[2 * sizeof(raw)] = '\0';
+	if (rc == 0)
+		hex_encode(raw, sizeof(raw), ret_hex);
 	return rc;
 }
 
@@ -182,8 +179,6 @@ static int put_once(struct s3 *s, const struct store_call *call, const char *nam
 	say(what, "writing", name, &s->store);
 	if (condition)
 		s3_add_header(&r, "if-none-match", "*");
-	if (s->storage_class != NULL)
-		s3_add_header(&r, "x-amz-storage-class", s->storage_class);
 	r.call.what = what;
 	r.call.body = body;
 	int rc = s3_run(&r, call, &a, err);

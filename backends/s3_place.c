@@ -13,13 +13,6 @@
 
 enum { BUCKET_MOST = 63, PREFIX_MOST = 700 };
 
-static const char *env(const struct aws_options *o, const char *name)
-{
-	const char *value = o->env != NULL ? o->env(o->env_arg, name) : getenv(name);
-
-	return value != NULL && value[0] != '\0' ? value : NULL;
-}
-
 /* ---- bucket and prefix ---- */
 
 static bool bucket_ok(const char *bucket, size_t len)
@@ -68,13 +61,12 @@ static int parse_url(const char *url, struct s3_place *ret, struct error *err)
 
 static int set_region(struct aws_credentials *c, const struct aws_options *o, struct s3_place *ret, struct error *err)
 {
-	const char *region = env(o, "AWS_REGION");
+	const char *region = aws_env(o, "AWS_REGION");
 
 	if (region == NULL)
-		region = env(o, "AWS_DEFAULT_REGION");
+		region = aws_env(o, "AWS_DEFAULT_REGION");
 	if (region == NULL)
 		region = aws_setting(c, "region");
-	ret->region_given = region != NULL;
 	if (region != NULL && strlen(region) >= sizeof(ret->region))
 		return error_set(err, ERR_USAGE, "the region '%.80s' is longer than any", region);
 	strcpy(ret->region, region != NULL ? region : "us-east-1");
@@ -83,13 +75,13 @@ static int set_region(struct aws_credentials *c, const struct aws_options *o, st
 
 static const char *given_endpoint(struct aws_credentials *c, const struct aws_options *o)
 {
-	const char *ignore = env(o, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"), *e;
+	const char *e;
 
-	if (ignore != NULL && strcasecmp(ignore, "true") == 0)
+	if (aws_env_true(o, "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS"))
 		return NULL;
-	e = env(o, "AWS_ENDPOINT_URL_S3");
+	e = aws_env(o, "AWS_ENDPOINT_URL_S3");
 	if (e == NULL)
-		e = env(o, "AWS_ENDPOINT_URL");
+		e = aws_env(o, "AWS_ENDPOINT_URL");
 	if (e == NULL)
 		e = aws_setting(c, "s3.endpoint_url");
 	return e != NULL ? e : aws_setting(c, "endpoint_url");

@@ -10,25 +10,16 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
+#include "base/hex.h"
+
 enum { HASH = 32, DATE_TEXT = 17, MOST = 24 };
-
-static const char digits[] = "0123456789abcdef";
-
-static void to_hex(const uint8_t raw[static HASH], char dst[static SIGV4_HASH_HEX])
-{
-	for (size_t i = 0; i < HASH; i++) {
-		dst[2 * i] = digits[raw[i] >> 4];
-		dst[2 * i + 1] = digits[raw[i] & 15];
-	}
-	dst[2 * HASH] = '\0';
-}
 
 void sigv4_hash(const void *data, size_t len, char ret_hex[static SIGV4_HASH_HEX])
 {
 	uint8_t raw[HASH] = {0};
 
 	EVP_Digest(data, len, raw, NULL, EVP_sha256(), NULL);
-	to_hex(raw, ret_hex);
+	hex_encode(raw, sizeof(raw), ret_hex);
 }
 
 static void hmac(const uint8_t *key, size_t key_len, const char *text, size_t len, uint8_t ret[static HASH])
@@ -265,7 +256,7 @@ static int signature(const struct sigv4_identity *identity, const char *date, co
 	int rc = buf_failed(&secret) || buf_failed(&to_sign) ? error_no_memory(err, "a signature") : 0;
 	if (rc == 0)
 		hmac(key, HASH, (const char *)to_sign.data, to_sign.len, raw);
-	to_hex(raw, ret_hex);
+	hex_encode(raw, sizeof(raw), ret_hex);
 	explicit_bzero(key, sizeof(key));
 	buf_wipe(&secret);
 	buf_release(&to_sign);

@@ -16,7 +16,6 @@ static void s3_close(struct store *store)
 	aws_credentials_free(s->credentials);
 	http_free(s->http);
 	s3_place_release(&s->place);
-	free(s->storage_class);
 	pthread_mutex_destroy(&s->lock);
 	store_release(store);
 	free(s);
@@ -25,17 +24,10 @@ static void s3_close(struct store *store)
 static const struct store_ops s3_ops = {
 	.get = s3_get, .put = s3_put, .del = s3_del, .list = s3_list, .stat = s3_stat, .close = s3_close};
 
-static const char *from_env(const struct aws_options *o, const char *name)
-{
-	const char *value = o->env != NULL ? o->env(o->env_arg, name) : getenv(name);
-
-	return value != NULL && value[0] != '\0' ? value : NULL;
-}
-
 int store_s3_open(const char *url, const struct store_options *options, struct store **ret_store, struct error *err)
 {
 	struct aws_options o = {.env = options->env, .env_arg = options->env_arg, .log = options->log};
-	struct http_options h = {.log = options->log, .ca_file = from_env(&o, "AWS_CA_BUNDLE")};
+	struct http_options h = {.log = options->log, .ca_file = aws_env(&o, "AWS_CA_BUNDLE")};
 	struct s3 *s = calloc(1, sizeof(*s));
 
 	if (s == NULL)
@@ -44,7 +36,6 @@ int store_s3_open(const char *url, const struct store_options *options, struct s
 		.features = STORE_CREATE_ONLY | STORE_LIST_AFTER_PUT,
 		.parallel = PARALLEL,
 		.url = strdup(url)};
-	s->log = options->log;
 	pthread_mutex_init(&s->lock, NULL);
 	int rc = s->store.url != NULL ? http_new(&h, &s->http, err) : error_no_memory(err, "a store");
 	o.http = s->http;
