@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "archive/backup_impl.h"
+#include "base/child.h"
 
 struct command {
 	pid_t pid;
@@ -30,22 +31,6 @@ static bool in_foreground(void)
 	return is;
 }
 
-/* Signals as a program expects to find them: the run's own handling is not inherited. */
-static int set_attributes(posix_spawnattr_t *attr, bool own_group)
-{
-	sigset_t none, all;
-	int flags = POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	sigdelset(&all, SIGKILL);
-	sigdelset(&all, SIGSTOP);
-	posix_spawnattr_setsigmask(attr, &none);
-	posix_spawnattr_setsigdefault(attr, &all);
-	posix_spawnattr_setpgroup(attr, 0);
-	return posix_spawnattr_setflags(attr, (short)(own_group ? flags | POSIX_SPAWN_SETPGROUP : flags));
-}
-
 int command_start(char *const *argv, struct command **ret_command, int *ret_fd, struct error *err)
 {
 	extern char **environ;
@@ -65,7 +50,7 @@ int command_start(char *const *argv, struct command **ret_command, int *ret_fd, 
 	posix_spawn_file_actions_adddup2(&actions, pipes[1], STDOUT_FILENO);
 	posix_spawnattr_init(&attr);
 	c->has_group = !in_foreground();
-	set_attributes(&attr, c->has_group);
+	child_attributes(&attr, c->has_group);
 	int e = posix_spawnp(&c->pid, argv[0], &actions, &attr, argv, environ);
 	posix_spawn_file_actions_destroy(&actions);
 	posix_spawnattr_destroy(&attr);

@@ -7,12 +7,14 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include "backends/aws_impl.h"
 #include "backends/driver.h"
+#include "base/child.h"
 #include "base/clock.h"
 
 enum { SLICE_MS = 20 };
@@ -29,20 +31,6 @@ struct command {
 
 /* ---- start ---- */
 
-static void set_attributes(posix_spawnattr_t *attr)
-{
-	sigset_t none, all;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	sigdelset(&all, SIGKILL);
-	sigdelset(&all, SIGSTOP);
-	posix_spawnattr_setsigmask(attr, &none);
-	posix_spawnattr_setsigdefault(attr, &all);
-	posix_spawnattr_setpgroup(attr, 0); /* so that all it started ends with it */
-	posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-}
-
 /* Its stderr is ours: what it complains of is for the user. An errno. */
 static int spawn(struct command *c, const char *line, int out)
 {
@@ -50,15 +38,19 @@ static int spawn(struct command *c, const char *line, int out)
 	char *argv[] = {shell, option, (char *)(uintptr_t)line, NULL};
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
+	char **envp = child_environment(NULL);
 
+	if (envp == NULL)
+		return ENOMEM;
 	posix_spawn_file_actions_init(&actions);
 	posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
 	posix_spawn_file_actions_adddup2(&actions, out, STDOUT_FILENO);
 	posix_spawnattr_init(&attr);
-	set_attributes(&attr);
-	int e = posix_spawn(&c->pid, "/bin/sh", &actions, &attr, argv, environ);
+	child_attributes(&attr, true); /* so that all it started ends with it */
+	int e = posix_spawn(&c->pid, "/bin/sh", &actions, &attr, argv, envp);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);
+	free(envp);
 	return e;
 }
 

@@ -16,6 +16,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/child.h"
 #include "base/hex.h"
 
 enum { PIPE_BYTES = 1 << 20, STEP_BYTES = 128 << 10, LINE_MAX_BYTES = 300, TICK_MS = 200, GRACE_TICKS = 10 };
@@ -40,66 +41,12 @@ static void close_fd(int *fd)
 	*fd = -1;
 }
 
-static bool sets(const char *const *variables, const char *word)
-{
-	size_t n = strcspn(word, "=") + 1;
-
-	for (; variables != NULL && *variables != NULL; variables++)
-		if (strncmp(*variables, word, n) == 0)
-			return true;
-	return false;
-}
-
-/* What opens the repository is nobody else's business: not a judge's, and not of what he starts. */
-static bool is_secret(const char *word)
-{
-	static const char prefix[] = "DRFS_PASSWORD";
-
-	return strncmp(word, prefix, sizeof(prefix) - 1) == 0;
-}
-
-/*
- * The caller's environment without its passphrase, and with the question's variables. The array alone is the caller's
- * to free.
- */
-static char **make_environment(const char *const *variables)
-{
-	extern char **environ;
-	size_t n = 1, count = 0;
-
-	for (char **e = environ; e != NULL && *e != NULL; e++)
-		n++;
-	for (const char *const *v = variables; v != NULL && *v != NULL; v++)
-		n++;
-	char **list = calloc(n, sizeof(char *));
-	for (char **e = environ; list != NULL && e != NULL && *e != NULL; e++)
-		if (!sets(variables, *e) && !is_secret(*e))
-			list[count++] = *e;
-	for (const char *const *v = variables; list != NULL && v != NULL && *v != NULL; v++)
-		list[count++] = (char *)(uintptr_t)*v; /* posix_spawn() takes what it does not write as if it did */
-	return list;
-}
-
-static void set_attributes(posix_spawnattr_t *attr)
-{
-	sigset_t none, all;
-
-	sigemptyset(&none);
-	sigfillset(&all);
-	sigdelset(&all, SIGKILL);
-	sigdelset(&all, SIGSTOP);
-	posix_spawnattr_setsigmask(attr, &none);
-	posix_spawnattr_setsigdefault(attr, &all);
-	posix_spawnattr_setpgroup(attr, 0);
-	posix_spawnattr_setflags(attr, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
-}
-
 /* `in` is -1 for an empty stdin. An errno. */
 static int spawn(struct asked *a, int in, int out)
 {
 	char shell[] = "sh", option[] = "-c";
 	char *argv[] = {shell, option, (char *)(uintptr_t)a->q->command, NULL};
-	char **envp = make_environment(a->q->variables);
+	char **envp = child_environment(a->q->variables);
 	posix_spawn_file_actions_t actions;
 	posix_spawnattr_t attr;
 
@@ -113,7 +60,7 @@ static int spawn(struct asked *a, int in, int out)
 	posix_spawn_file_actions_adddup2(&actions, out, STDERR_FILENO);
 	posix_spawn_file_actions_addopen(&actions, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
 	posix_spawnattr_init(&attr);
-	set_attributes(&attr);
+	child_attributes(&attr, true);
 	int e = posix_spawn(&a->pid, "/bin/sh", &actions, &attr, argv, envp);
 	posix_spawnattr_destroy(&attr);
 	posix_spawn_file_actions_destroy(&actions);

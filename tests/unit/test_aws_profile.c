@@ -217,6 +217,19 @@ static void test_command__prints_keys_that_expire(void **state)
 	free(command);
 }
 
+static void test_command__does_not_get_the_repositorys_passphrase(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(setenv("DRFS_PASSWORD", "s3cr3t-pass", 1), 0);
+	assert_int_equal(setenv("OTHER_WORD", "other", 1), 0);
+	write_command(w, "printf '{\"Version\": 1, \"AccessKeyId\": \"P%s%s\", \"SecretAccessKey\": \"s3cr3t\", "
+			 "\"SessionToken\": \"s3cr3t-t\"}' \"$DRFS_PASSWORD\" \"$OTHER_WORD\"");
+	world_expect(w, "Pother", "s3cr3t", "s3cr3t-t", "profile 'default'");
+	assert_int_equal(unsetenv("DRFS_PASSWORD"), 0);
+	assert_int_equal(unsetenv("OTHER_WORD"), 0);
+}
+
 static void test_command__that_gives_no_keys_is_told(void **state)
 {
 	struct world *w = *state;
@@ -471,6 +484,7 @@ int main(void)
 		TEST(test_setting__is_found_in_the_profile_and_its_services),
 		TEST(test_setting__without_files_is_none),
 		TEST(test_command__prints_keys_that_expire),
+		TEST(test_command__does_not_get_the_repositorys_passphrase),
 		TEST(test_command__that_gives_no_keys_is_told),
 		TEST(test_command__ends_with_the_call_that_wants_it),
 		TEST(test_role__is_taken_with_the_keys_of_another_profile),
